@@ -1,0 +1,1 @@
+//! The `#[storable]` attribute of inplace.

@@ -1,0 +1,255 @@
+//! Everything that can go wrong, each with what was expected, what was found and what to do.
+
+use crate::key::Key;
+
+/// The result of every fallible operation of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong: what was expected, what was found, and what to do about it.
+///
+/// ```
+/// use inplace::{Error, Region};
+///
+/// let error = Region::open("surely/not/a/region").unwrap_err();
+/// assert!(matches!(error, Error::InvalidName { .. }));
+/// assert!(error.to_string().contains('/'));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A region, store or object name that cannot be used.
+    #[error("invalid {what} name {name:?}: {reason}")]
+    InvalidName {
+        /// What was to be named: `region`, `store`, `object`.
+        what: &'static str,
+        /// The name as given, shortened when very long.
+        name: String,
+        /// Why it is refused, and what is allowed.
+        reason: String,
+    },
+    /// A configuration value out of its range.
+    #[error("invalid configuration: {what} is {found}; expected {expected}")]
+    InvalidConfig {
+        /// The option.
+        what: String,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// No region of that name exists.
+    #[error("no region named {name:?}: /dev/shm has no file inplace.{name}; create it first, or check the name")]
+    RegionNotFound {
+        /// The region's name.
+        name: String,
+    },
+    /// A region of that name exists already and a new one was demanded.
+    #[error("region {name:?} exists already; open it, choose another name, or destroy it first")]
+    RegionExists {
+        /// The region's name.
+        name: String,
+    },
+    /// The file of that name is not a region.
+    #[error("{name:?} is not an Inplace region: {found}; remove the file if it is not needed, or choose another name")]
+    NotARegion {
+        /// The region's name.
+        name: String,
+        /// What the file holds instead.
+        found: String,
+    },
+    /// The region was created by a build with another layout, or with another geometry than demanded.
+    #[error(
+        "region {name:?} has another {what}: expected {expected}, found {found}; use the same version of Inplace and the \
+         same configuration in every process, or destroy the region and create it anew"
+    )]
+    LayoutMismatch {
+        /// The region's name.
+        name: String,
+        /// What differs: `layout version`, `layout fingerprint`, `capacity` …
+        what: &'static str,
+        /// What this process expected.
+        expected: String,
+        /// What the region has.
+        found: String,
+    },
+    /// The system refused access to the region's file.
+    #[error("region {name:?} may not be opened: {reason}")]
+    AccessDenied {
+        /// The region's name.
+        name: String,
+        /// Owner or mode found and expected, and what to do.
+        reason: String,
+    },
+    /// There is not enough shared memory for the object.
+    #[error("out of shared memory: {requested} bytes requested, {in_use} of {capacity} bytes in use; {remedy}")]
+    OutOfSpace {
+        /// Bytes that were asked for.
+        requested: u64,
+        /// Bytes of the data area that hold objects.
+        in_use: u64,
+        /// The data area's capacity in bytes.
+        capacity: u64,
+        /// What to do.
+        remedy: String,
+    },
+    /// Every slot of the index is in use.
+    #[error(
+        "all {max_objects} object slots are in use; evict objects, or create the region with a larger `max_objects`"
+    )]
+    OutOfSlots {
+        /// The region's limit.
+        max_objects: u32,
+    },
+    /// Every participant entry is in use by a living process.
+    #[error(
+        "all {max_participants} participant entries are held by living processes; let one leave, or create the region \
+         with a larger `max_participants`"
+    )]
+    OutOfParticipants {
+        /// The region's limit.
+        max_participants: u32,
+    },
+    /// A resource limit of the process forbids it.
+    #[error("{limit} is {found} bytes but {needed} are needed for {what}; raise it (ulimit) or choose a smaller capacity")]
+    LimitTooLow {
+        /// The limit's name.
+        limit: &'static str,
+        /// Its value in bytes.
+        found: u64,
+        /// The bytes needed.
+        needed: u64,
+        /// What for.
+        what: &'static str,
+    },
+    /// One process holds too many views of one object.
+    #[error("this process holds 32768 views of {key}; drop some, or clone one of them instead of getting another")]
+    TooManyViews {
+        /// The object's key.
+        key: Key,
+    },
+    /// The object is not there: it was evicted, or never existed.
+    #[error("{key} is gone: it was evicted, or never existed in this region")]
+    NotFound {
+        /// The key.
+        key: Key,
+    },
+    /// The key belongs to another region.
+    #[error("{key} belongs to region {expected:016x}, but this is region {found:016x} ({name:?}); open the store the key came from")]
+    WrongRegion {
+        /// The key.
+        key: Key,
+        /// The region the key names.
+        expected: u64,
+        /// The region that was asked.
+        found: u64,
+        /// The name of the region that was asked.
+        name: String,
+    },
+    /// The object holds another type.
+    #[error("{key} holds {found}, not {expected}; resolve it as the type it was put as")]
+    TypeMismatch {
+        /// The key.
+        key: Key,
+        /// The type asked for.
+        expected: String,
+        /// The type it was put as.
+        found: String,
+    },
+    /// A promised object already has its value.
+    #[error("{key} has its value already: objects are written once; use a cell for a value that changes")]
+    AlreadySet {
+        /// The key.
+        key: Key,
+    },
+    /// Whoever promised the object died, failed or cancelled.
+    #[error("{key} will never have a value: its producer died, failed or cancelled")]
+    Broken {
+        /// The key.
+        key: Key,
+    },
+    /// The value did not come in time.
+    #[error("{key} has no value after {waited:?}")]
+    TimedOut {
+        /// The key.
+        key: Key,
+        /// How long was waited.
+        waited: std::time::Duration,
+    },
+    /// A token is used by a process that does not own it, such as a forked child.
+    #[error("this {token} belongs to another process: tokens are not inherited by fork; hand it over explicitly")]
+    NotOwner {
+        /// The kind of token: `loan`, `promise`.
+        token: &'static str,
+    },
+    /// This process is not attached: it was cloned without the fork handlers, or the table was full at the fork.
+    #[error(
+        "this process is severed from the region: it was created by a raw clone, or no participant entry was left at its \
+         fork; open the region anew"
+    )]
+    Severed,
+    /// The handle was closed.
+    #[error("{what} is closed")]
+    Closed {
+        /// What was closed.
+        what: String,
+    },
+    /// Another process holds what is needed and does not let go of it.
+    #[error("{what} is held by another process that does not go on (is it stopped?); continue or end that process")]
+    Busy {
+        /// What is held.
+        what: String,
+    },
+    /// Shared memory holds something no correct participant writes.
+    #[error("region is corrupt: {what}; run `check()`, end its processes and destroy it")]
+    Corrupt {
+        /// What was found.
+        what: String,
+    },
+    /// An object could not be encoded, or its bytes are not what its type demands.
+    #[error("{codec}: {what}")]
+    Codec {
+        /// The codec.
+        codec: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// The configuration text could not be read.
+    #[error("cannot read the configuration: {0}")]
+    ConfigText(String),
+    /// A store of that name is registered with another configuration.
+    #[error("store {name:?} is registered with another configuration: registered {registered}, requested {requested}")]
+    StoreMismatch {
+        /// The store's name.
+        name: String,
+        /// The registered configuration.
+        registered: String,
+        /// The requested one.
+        requested: String,
+    },
+    /// The connector cannot do this.
+    #[error("the {connector} connector has no {operation}")]
+    Unsupported {
+        /// The connector.
+        connector: &'static str,
+        /// The operation.
+        operation: &'static str,
+    },
+    /// A system call failed.
+    #[error("{operation} failed: {source}")]
+    System {
+        /// What was being done.
+        operation: &'static str,
+        /// The system's error.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn system(operation: &'static str, source: impl Into<std::io::Error>) -> Self {
+        Self::System { operation, source: source.into() }
+    }
+
+    pub(crate) fn corrupt(what: impl Into<String>) -> Self {
+        Self::Corrupt { what: what.into() }
+    }
+}

@@ -1,0 +1,75 @@
+//! What an object's bytes are: a structural hash of its archived type, kept in the slot and compared on every use.
+
+use std::fmt;
+
+/// A structural hash of an archived type: its name, fields, sizes and alignments, and how they are encoded.
+///
+/// Neither `TypeId` nor `type_name` takes part, so two programs built apart agree. Computed in constant evaluation with
+/// 64-bit FNV-1a.
+///
+/// ```
+/// use inplace::Fingerprint;
+///
+/// const POINT: Fingerprint = Fingerprint::of("Point").with_str("x").with_u64(4);
+/// assert_ne!(POINT, Fingerprint::BYTES);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Fingerprint(u64);
+
+impl Fingerprint {
+    /// Raw bytes: what objects without a type carry.
+    pub const BYTES: Self = Self::of("inplace::bytes");
+
+    /// The fingerprint that starts with a name.
+    #[must_use]
+    pub const fn of(name: &str) -> Self {
+        Self(0xcbf2_9ce4_8422_2325).with_str(name)
+    }
+
+    /// Goes on with a string: a field's name, a codec's.
+    #[must_use]
+    pub const fn with_str(self, text: &str) -> Self {
+        let bytes = text.as_bytes();
+        let (mut hash, mut at) = (self.0, 0);
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            at += 1;
+        }
+        Self(hash).with_u64(bytes.len() as u64)
+    }
+
+    /// Goes on with a number: a size, an alignment, a count.
+    #[must_use]
+    pub const fn with_u64(self, number: u64) -> Self {
+        let (bytes, mut hash, mut at) = (number.to_le_bytes(), self.0, 0);
+        while at < 8 {
+            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            at += 1;
+        }
+        Self(hash)
+    }
+
+    /// Goes on with another type's fingerprint: a field's, an element's.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        self.with_u64(other.0)
+    }
+
+    /// The hash itself, as it stands in a slot.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The fingerprint a slot holds.
+    #[must_use]
+    pub const fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({:016x})", self.0)
+    }
+}
