@@ -5,6 +5,7 @@ pub mod connector;
 mod error;
 mod fingerprint;
 mod key;
+mod layout;
 mod sync;
 
 pub use error::{Error, Result};

@@ -1,0 +1,49 @@
+//! The first page of a region.
+
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// `INPLACE1`, little-endian.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"INPLACE1");
+/// Counts up with every change of the layout or of a protocol.
+pub(crate) const LAYOUT_VERSION: u32 = 1;
+pub(crate) const WAIT_BUCKETS: usize = 64;
+
+/// A hash over the sources of the layout, from `build.rs`.
+pub(crate) fn layout_fingerprint() -> u64 {
+    env!("INPLACE_LAYOUT_FINGERPRINT").parse().unwrap_or(0)
+}
+
+/// The first page.
+#[repr(C, align(64))]
+#[derive(Debug)]
+pub(crate) struct Header {
+    // Written once, before the region gets its name.
+    pub(crate) magic: AtomicU64,
+    pub(crate) layout_version: AtomicU32,
+    /// A [`crate::region::Lifespan`] as a number.
+    pub(crate) lifespan: AtomicU32,
+    pub(crate) layout_fingerprint: AtomicU64,
+    pub(crate) region_id: AtomicU64,
+    /// Bytes of the data area.
+    pub(crate) capacity: AtomicU64,
+    pub(crate) max_objects: AtomicU32,
+    pub(crate) max_participants: AtomicU32,
+    /// Nanoseconds since the epoch, for people only.
+    pub(crate) created_at: AtomicU64,
+    /// For people only.
+    pub(crate) creator: AtomicU64,
+
+    // Read by every operation, written rarely.
+    /// Index chunks that are committed; only grows.
+    pub(crate) chunks: AtomicU32,
+    /// No entry at or above this index was ever used; only grows.
+    pub(crate) participants_high: AtomicU32,
+    /// Units whose table entries are committed; only grows.
+    pub(crate) frontier: AtomicU32,
+    /// Bumped by every fork, after the counts were copied.
+    pub(crate) fork_epoch: AtomicU32,
+    pub(crate) spare: [AtomicU64; 6],
+
+    /// Futex words for those who wait for many things at once.
+    pub(crate) wait_buckets: [AtomicU32; WAIT_BUCKETS],
+}

@@ -1,0 +1,290 @@
+//! The slot: one index entry, one cache line, and the word that says what it is.
+
+use std::fmt;
+
+use crate::key::Key;
+use crate::layout::participant::ParticipantId;
+use crate::sync::{AtomicU32, AtomicU64};
+
+/// One index entry. Type-stable: a slot is always a slot.
+#[repr(C, align(64))]
+#[derive(Debug, Default)]
+pub(crate) struct Slot {
+    /// A [`SlotWord`].
+    pub(crate) word: AtomicU64,
+    /// A [`crate::layout::block::BlockRef`]: where the bytes are, or will be (the intent).
+    pub(crate) block: AtomicU64,
+    /// Bytes of the object.
+    pub(crate) len: AtomicU64,
+    /// What type they are.
+    pub(crate) fingerprint: AtomicU64,
+    /// The predecessor of a version, while its set is unfinished: a [`Link`].
+    pub(crate) link: AtomicU64,
+    /// Of a version: the word it stands in.
+    pub(crate) place: AtomicU64,
+    /// Who promised the value: 0 or a participant id + 1.
+    pub(crate) keeper: AtomicU32,
+    /// Unused.
+    pub(crate) spare: AtomicU32,
+    /// When the lease ends; 0 for none.
+    pub(crate) deadline: AtomicU64,
+}
+
+/// What a slot is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum State {
+    /// Reusable.
+    Free = 0,
+    /// A put or a loan is in progress; nobody else knows the key.
+    Writing = 1,
+    /// The key is promised.
+    Pending = 2,
+    /// The promised value is being written.
+    Filling = 3,
+    /// The value, for ever the same.
+    Ready = 4,
+    /// The promised value will never come.
+    Broken = 5,
+    /// Evicted, maybe still pinned.
+    Retired = 6,
+    /// The block is being returned.
+    Reclaiming = 7,
+}
+
+impl State {
+    const fn from_bits(bits: u64) -> Option<Self> {
+        Some(match bits {
+            0 => Self::Free,
+            1 => Self::Writing,
+            2 => Self::Pending,
+            3 => Self::Filling,
+            4 => Self::Ready,
+            5 => Self::Broken,
+            6 => Self::Retired,
+            7 => Self::Reclaiming,
+            _ => return None,
+        })
+    }
+}
+
+/// Somebody may sleep on the word.
+pub(crate) const WAITERS: u64 = 1;
+/// Evicted while being written: the writer's publication finishes the eviction.
+pub(crate) const EVICTED: u64 = 2;
+/// Evict when the owner process ends.
+pub(crate) const BOUND: u64 = 4;
+
+const FLAGS: u64 = 0xff;
+const STATE_SHIFT: u32 = 8;
+const STATE: u64 = 0xf << STATE_SHIFT;
+const OWNER_SHIFT: u32 = 12;
+const OWNER: u64 = 0xfff << OWNER_SHIFT;
+const GENERATION_SHIFT: u32 = 24;
+const SLOT: u64 = (1 << GENERATION_SHIFT) - 1;
+/// A slot whose generation is used up is never claimed again.
+pub(crate) const LAST_GENERATION: u64 = (1 << 40) - 1;
+
+/// `generation 40 | owner 12 | state 4 | flags 8`, generation in the high bits; the low half is the futex word.
+///
+/// The owner is 0 for nobody, else a participant id + 1. All zeros is a free slot of generation 0.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SlotWord(pub(crate) u64);
+
+impl SlotWord {
+    #[inline]
+    pub(crate) const fn new(generation: u64, state: State) -> Self {
+        Self((generation << GENERATION_SHIFT) | ((state as u64) << STATE_SHIFT))
+    }
+
+    #[inline]
+    pub(crate) const fn generation(self) -> u64 {
+        self.0 >> GENERATION_SHIFT
+    }
+
+    /// `None` for a value no participant writes.
+    #[inline]
+    pub(crate) const fn state(self) -> Option<State> {
+        State::from_bits((self.0 & STATE) >> STATE_SHIFT)
+    }
+
+    #[inline]
+    pub(crate) fn is(self, state: State) -> bool {
+        self.0 & STATE == (state as u64) << STATE_SHIFT
+    }
+
+    #[inline]
+    pub(crate) const fn owner(self) -> Option<ParticipantId> {
+        ParticipantId::from_tag(((self.0 & OWNER) >> OWNER_SHIFT) as u32)
+    }
+
+    #[inline]
+    pub(crate) fn is_owned_by(self, owner: ParticipantId) -> bool {
+        (self.0 & OWNER) >> OWNER_SHIFT == u64::from(owner.tag())
+    }
+
+    #[inline]
+    pub(crate) const fn has(self, flag: u64) -> bool {
+        self.0 & flag != 0
+    }
+
+    #[inline]
+    pub(crate) const fn with_state(self, state: State) -> Self {
+        Self((self.0 & !STATE) | ((state as u64) << STATE_SHIFT))
+    }
+
+    #[inline]
+    pub(crate) const fn owned_by(self, owner: ParticipantId) -> Self {
+        Self((self.0 & !OWNER) | ((owner.tag() as u64) << OWNER_SHIFT))
+    }
+
+    #[inline]
+    pub(crate) const fn unowned(self) -> Self {
+        Self(self.0 & !OWNER)
+    }
+
+    #[inline]
+    pub(crate) const fn with(self, flag: u64) -> Self {
+        Self(self.0 | flag)
+    }
+
+    #[inline]
+    pub(crate) const fn without(self, flag: u64) -> Self {
+        Self(self.0 & !flag)
+    }
+
+    /// The free word that follows this generation.
+    #[inline]
+    pub(crate) const fn next_free(self) -> Self {
+        Self::new(self.generation() + 1, State::Free)
+    }
+
+    /// Whether this is the generation `id` names, and READY: owner and flags do not matter.
+    #[inline]
+    pub(crate) fn is_ready(self, id: ObjectId) -> bool {
+        (self.0 & !(OWNER | FLAGS)) == (id.0 & !SLOT) | ((State::Ready as u64) << STATE_SHIFT)
+    }
+
+    #[inline]
+    pub(crate) const fn is_generation_of(self, id: ObjectId) -> bool {
+        self.0 >> GENERATION_SHIFT == id.0 >> GENERATION_SHIFT
+    }
+
+    /// The half a futex looks at.
+    #[inline]
+    pub(crate) const fn futex_half(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl fmt::Debug for SlotWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotWord")
+            .field("generation", &self.generation())
+            .field("owner", &self.owner())
+            .field("state", &self.state())
+            .field("waiters", &self.has(WAITERS))
+            .field("evicted", &self.has(EVICTED))
+            .field("bound", &self.has(BOUND))
+            .finish()
+    }
+}
+
+/// The region's half of a key: `generation 40 | slot 24`. Never zero, because slot 0 is never used.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ObjectId(pub(crate) u64);
+
+impl ObjectId {
+    #[inline]
+    pub(crate) const fn new(slot: u32, generation: u64) -> Self {
+        Self((generation << GENERATION_SHIFT) | slot as u64)
+    }
+
+    #[inline]
+    pub(crate) const fn slot(self) -> u32 {
+        (self.0 & SLOT) as u32
+    }
+
+    #[inline]
+    pub(crate) const fn generation(self) -> u64 {
+        self.0 >> GENERATION_SHIFT
+    }
+
+    /// `None` for the zero that means "no object".
+    #[inline]
+    pub(crate) const fn from_word(word: u64) -> Option<Self> {
+        if word == 0 { None } else { Some(Self(word)) }
+    }
+
+    pub(crate) const fn key(self, region: u64) -> Key {
+        Key::new(region, self.0)
+    }
+}
+
+impl fmt::Debug for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "slot {} generation {}", self.slot(), self.generation())
+    }
+}
+
+/// The intent of an unfinished set: 0 for none, 1 for "the word was empty", else the predecessor's [`ObjectId`].
+///
+/// Slot 1 of generation 0 is the object id 1, so ids are stored as `id + 1`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Link(pub(crate) u64);
+
+impl Link {
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(crate) const fn replacing(predecessor: Option<ObjectId>) -> Self {
+        match predecessor {
+            None => Self(1),
+            Some(id) => Self(id.0.wrapping_add(1)),
+        }
+    }
+
+    /// `None`: no intent; `Some(None)`: the word was empty.
+    pub(crate) const fn predecessor(self) -> Option<Option<ObjectId>> {
+        match self.0 {
+            0 => None,
+            1 => Some(None),
+            tagged => Some(ObjectId::from_word(tagged - 1)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_slot_word_comes_back_as_it_went_in() {
+        let owner = ParticipantId::new(4094);
+        let word = SlotWord::new(LAST_GENERATION, State::Filling).owned_by(owner).with(WAITERS).with(BOUND);
+        assert_eq!(
+            (word.generation(), word.state(), word.owner()),
+            (LAST_GENERATION, Some(State::Filling), Some(owner))
+        );
+        assert!(word.has(WAITERS) && word.has(BOUND) && !word.has(EVICTED));
+        assert_eq!(word.unowned().owner(), None);
+        assert_eq!(word.with_state(State::Ready).state(), Some(State::Ready));
+        assert_eq!(SlotWord(0).state(), Some(State::Free));
+    }
+
+    #[test]
+    fn ready_is_recognised_by_generation_whatever_owner_and_flags_say() {
+        let id = ObjectId::new(77, 5);
+        let ready = SlotWord::new(5, State::Ready).owned_by(ParticipantId::new(3)).with(WAITERS);
+        assert!(ready.is_ready(id));
+        assert!(!SlotWord::new(6, State::Ready).is_ready(id));
+        assert!(!SlotWord::new(5, State::Retired).is_ready(id));
+    }
+
+    #[test]
+    fn an_empty_predecessor_is_not_the_absence_of_an_intent() {
+        assert_eq!(Link::NONE.predecessor(), None);
+        assert_eq!(Link::replacing(None).predecessor(), Some(None));
+        let first = ObjectId::new(1, 0);
+        assert_eq!(Link::replacing(Some(first)).predecessor(), Some(Some(first)));
+    }
+}
