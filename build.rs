@@ -30,9 +30,11 @@ fn layout_fingerprint() -> u64 {
     files.sort();
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     for file in files {
-        let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("cannot read {}: {e}", file.display()));
+        let text = std::fs::read_to_string(&file)
+            .unwrap_or_else(|e| panic!("cannot read {}: {e}", file.display()));
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-        let lines = code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
+        let lines =
+            code.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
         for byte in lines.flat_map(|line| line.bytes()) {
             hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }

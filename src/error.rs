@@ -38,7 +38,9 @@ pub enum Error {
         expected: String,
     },
     /// No region of that name exists.
-    #[error("no region named {name:?}: /dev/shm has no file inplace.{name}; create it first, or check the name")]
+    #[error(
+        "no region named {name:?}: /dev/shm has no file inplace.{name}; create it first, or check the name"
+    )]
     RegionNotFound {
         /// The region's name.
         name: String,
@@ -50,7 +52,9 @@ pub enum Error {
         name: String,
     },
     /// The file of that name is not a region.
-    #[error("{name:?} is not an Inplace region: {found}; remove the file if it is not needed, or choose another name")]
+    #[error(
+        "{name:?} is not an Inplace region: {found}; remove the file if it is not needed, or choose another name"
+    )]
     NotARegion {
         /// The region's name.
         name: String,
@@ -81,7 +85,9 @@ pub enum Error {
         reason: String,
     },
     /// There is not enough shared memory for the object.
-    #[error("out of shared memory: {requested} bytes requested, {in_use} of {capacity} bytes in use; {remedy}")]
+    #[error(
+        "out of shared memory: {requested} bytes requested, {in_use} of {capacity} bytes in use; {remedy}"
+    )]
     OutOfSpace {
         /// Bytes that were asked for.
         requested: u64,
@@ -110,7 +116,9 @@ pub enum Error {
         max_participants: u32,
     },
     /// A resource limit of the process forbids it.
-    #[error("{limit} is {found} bytes but {needed} are needed for {what}; raise it (ulimit) or choose a smaller capacity")]
+    #[error(
+        "{limit} is {found} bytes but {needed} are needed for {what}; raise it (ulimit) or choose a smaller capacity"
+    )]
     LimitTooLow {
         /// The limit's name.
         limit: &'static str,
@@ -122,7 +130,9 @@ pub enum Error {
         what: &'static str,
     },
     /// One process holds too many views of one object.
-    #[error("this process holds 32768 views of {key}; drop some, or clone one of them instead of getting another")]
+    #[error(
+        "this process holds 32768 views of {key}; drop some, or clone one of them instead of getting another"
+    )]
     TooManyViews {
         /// The object's key.
         key: Key,
@@ -134,7 +144,9 @@ pub enum Error {
         key: Key,
     },
     /// The key belongs to another region.
-    #[error("{key} belongs to region {expected:016x}, but this is region {found:016x} ({name:?}); open the store the key came from")]
+    #[error(
+        "{key} belongs to region {expected:016x}, but this is region {found:016x} ({name:?}); open the store the key came from"
+    )]
     WrongRegion {
         /// The key.
         key: Key,
@@ -156,7 +168,9 @@ pub enum Error {
         found: String,
     },
     /// A promised object already has its value.
-    #[error("{key} has its value already: objects are written once; use a cell for a value that changes")]
+    #[error(
+        "{key} has its value already: objects are written once; use a cell for a value that changes"
+    )]
     AlreadySet {
         /// The key.
         key: Key,
@@ -176,7 +190,9 @@ pub enum Error {
         waited: std::time::Duration,
     },
     /// A token is used by a process that does not own it, such as a forked child.
-    #[error("this {token} belongs to another process: tokens are not inherited by fork; hand it over explicitly")]
+    #[error(
+        "this {token} belongs to another process: tokens are not inherited by fork; hand it over explicitly"
+    )]
     NotOwner {
         /// The kind of token: `loan`, `promise`.
         token: &'static str,
@@ -194,7 +210,9 @@ pub enum Error {
         what: String,
     },
     /// Another process holds what is needed and does not let go of it.
-    #[error("{what} is held by another process that does not go on (is it stopped?); continue or end that process")]
+    #[error(
+        "{what} is held by another process that does not go on (is it stopped?); continue or end that process"
+    )]
     Busy {
         /// What is held.
         what: String,
@@ -217,7 +235,9 @@ pub enum Error {
     #[error("cannot read the configuration: {0}")]
     ConfigText(String),
     /// A store of that name is registered with another configuration.
-    #[error("store {name:?} is registered with another configuration: registered {registered}, requested {requested}")]
+    #[error(
+        "store {name:?} is registered with another configuration: registered {registered}, requested {requested}"
+    )]
     StoreMismatch {
         /// The store's name.
         name: String,

@@ -13,7 +13,9 @@ use std::fmt;
 /// const POINT: Fingerprint = Fingerprint::of("Point").with_str("x").with_u64(4);
 /// assert_ne!(POINT, Fingerprint::BYTES);
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub struct Fingerprint(u64);
 
 impl Fingerprint {

@@ -14,8 +14,18 @@ use std::fmt;
 /// assert_eq!(key.to_string().parse::<Key>().unwrap(), key);
 /// ```
 #[derive(
-    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-    rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    serde::Serialize,
+    serde::Deserialize,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
 )]
 #[rkyv(derive(Debug, PartialEq, Eq))]
 pub struct Key {
@@ -65,13 +75,15 @@ impl std::str::FromStr for Key {
     type Err = crate::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let hex = |part: &str| (part.len() == 16).then(|| u64::from_str_radix(part, 16).ok()).flatten();
-        text.split_once('-').and_then(|(space, object)| Some(Self::new(hex(space)?, hex(object)?))).ok_or_else(|| {
-            crate::Error::InvalidName {
+        let hex =
+            |part: &str| (part.len() == 16).then(|| u64::from_str_radix(part, 16).ok()).flatten();
+        text.split_once('-')
+            .and_then(|(space, object)| Some(Self::new(hex(space)?, hex(object)?)))
+            .ok_or_else(|| crate::Error::InvalidName {
                 what: "key",
                 name: text.chars().take(64).collect(),
-                reason: "expected two groups of 16 hexadecimal digits with a dash between them".into(),
-            }
-        })
+                reason: "expected two groups of 16 hexadecimal digits with a dash between them"
+                    .into(),
+            })
     }
 }

@@ -7,6 +7,7 @@ mod fingerprint;
 mod key;
 mod layout;
 mod sync;
+mod sys;
 
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;

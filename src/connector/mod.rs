@@ -43,7 +43,13 @@ pub trait Deferrable: Connector {
     fn reserve(&self) -> Result<Key>;
 
     /// Gives a reserved key its value, once.
-    fn set_with(&self, key: Key, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<()>;
+    fn set_with(
+        &self,
+        key: Key,
+        size: usize,
+        fingerprint: Fingerprint,
+        fill: &mut Fill<'_>,
+    ) -> Result<()>;
 
     /// Says that the value will never come.
     fn fail(&self, key: Key) -> Result<()>;

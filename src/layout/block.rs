@@ -45,7 +45,11 @@ impl BlockRef {
 
     #[inline]
     pub(crate) fn span(first: u32, count: u32) -> Self {
-        Self((SPAN << KIND_SHIFT) | (u64::from(count) << EXTENT_SHIFT) | (u64::from(first) * GRANULES_PER_UNIT))
+        Self(
+            (SPAN << KIND_SHIFT)
+                | (u64::from(count) << EXTENT_SHIFT)
+                | (u64::from(first) * GRANULES_PER_UNIT),
+        )
     }
 
     /// Bytes from the start of the data area.
@@ -76,13 +80,12 @@ impl BlockRef {
             CELL => {
                 let class = Class::from_bits(extent)?;
                 let index = inside / class.granules();
-                (index * class.granules() == inside && index < class.cells()).then_some(Block::Cell {
-                    unit,
-                    index,
-                    class,
-                })
+                (index * class.granules() == inside && index < class.cells())
+                    .then_some(Block::Cell { unit, index, class })
             }
-            SPAN => (inside == 0 && extent > 0).then_some(Block::Span { first: unit, count: extent }),
+            SPAN => {
+                (inside == 0 && extent > 0).then_some(Block::Span { first: unit, count: extent })
+            }
             _ => None,
         }
     }

@@ -5,8 +5,8 @@ use crate::layout::geometry::{GRANULE, GRANULES_PER_UNIT};
 /// Granules of each class: every granule up to 1 KiB, then steps of at most 1/8 up to 8 KiB, then the sizes of which
 /// 7, 6, 5, 4, 3, 2 fill a unit.
 const GRANULES: [u16; CLASSES] = [
-    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40, 44, 48, 51, 56, 60,
-    64, 73, 78, 85, 93, 102, 113, 128, 146, 170, 204, 256, 341, 512,
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40,
+    44, 48, 51, 56, 60, 64, 73, 78, 85, 93, 102, 113, 128, 146, 170, 204, 256, 341, 512,
 ];
 pub(crate) const CLASSES: usize = 45;
 

@@ -51,7 +51,11 @@ impl Geometry {
             return Err(refuse("max_objects", max_objects, format!("1 to {}", MAX_SLOTS - 1)));
         }
         if max_participants == 0 || max_participants > MAX_PARTICIPANTS {
-            return Err(refuse("max_participants", max_participants, format!("1 to {MAX_PARTICIPANTS}")));
+            return Err(refuse(
+                "max_participants",
+                max_participants,
+                format!("1 to {MAX_PARTICIPANTS}"),
+            ));
         }
         let geometry = Self { capacity: round_up(capacity, UNIT), max_objects, max_participants };
         let commit = geometry.initial_commit();
@@ -89,7 +93,8 @@ impl Geometry {
 
     pub(crate) const fn hints_offset(&self) -> u64 {
         round_up(
-            self.participants_offset() + self.max_participants as u64 * size_of::<ParticipantEntry>() as u64,
+            self.participants_offset()
+                + self.max_participants as u64 * size_of::<ParticipantEntry>() as u64,
             PAGE,
         )
     }
@@ -161,9 +166,13 @@ mod tests {
 
     #[test]
     fn areas_follow_one_another_without_overlap_in_every_geometry() {
-        for (capacity, objects, participants) in
-            [(1, 1, 1), (UNIT, 2047, 1), (64 << 20, 2048, 64), (1 << 40, (1 << 24) - 1, 100), (65537, 5, 3000)]
-        {
+        for (capacity, objects, participants) in [
+            (1, 1, 1),
+            (UNIT, 2047, 1),
+            (64 << 20, 2048, 64),
+            (1 << 40, (1 << 24) - 1, 100),
+            (65537, 5, 3000),
+        ] {
             let g = Geometry::new(capacity, objects, participants).unwrap();
             let offsets = [
                 PAGE,
@@ -183,9 +192,15 @@ mod tests {
 
     #[test]
     fn absurd_numbers_are_refused_with_the_allowed_range() {
-        for (capacity, objects, participants) in
-            [(0, 1, 1), (u64::MAX, 1, 1), (1, 0, 1), (1, u32::MAX, 1), (1, 1, 0), (1, 1, 4096), (1, 1, 4095)]
-        {
+        for (capacity, objects, participants) in [
+            (0, 1, 1),
+            (u64::MAX, 1, 1),
+            (1, 0, 1),
+            (1, u32::MAX, 1),
+            (1, 1, 0),
+            (1, 1, 4096),
+            (1, 1, 4095),
+        ] {
             let error = Geometry::new(capacity, objects, participants).unwrap_err();
             assert!(matches!(error, Error::InvalidConfig { .. }), "{error}");
         }

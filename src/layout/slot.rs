@@ -260,7 +260,10 @@ mod tests {
     #[test]
     fn every_part_of_a_slot_word_comes_back_as_it_went_in() {
         let owner = ParticipantId::new(4094);
-        let word = SlotWord::new(LAST_GENERATION, State::Filling).owned_by(owner).with(WAITERS).with(BOUND);
+        let word = SlotWord::new(LAST_GENERATION, State::Filling)
+            .owned_by(owner)
+            .with(WAITERS)
+            .with(BOUND);
         assert_eq!(
             (word.generation(), word.state(), word.owner()),
             (LAST_GENERATION, Some(State::Filling), Some(owner))
