@@ -1,11 +1,19 @@
 //! Put an object into shared memory once; every process on the host uses it in place.
 
+mod actor;
+mod arena;
 pub mod codec;
 pub mod connector;
 mod error;
 mod fingerprint;
+mod index;
 mod key;
 mod layout;
+mod local;
+mod names;
+mod pins;
+mod region;
+mod segment;
 mod sync;
 mod sys;
 
