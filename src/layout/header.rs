@@ -42,7 +42,9 @@ pub(crate) struct Header {
     pub(crate) frontier: AtomicU32,
     /// Bumped by every fork, after the counts were copied.
     pub(crate) fork_epoch: AtomicU32,
-    pub(crate) spare: [AtomicU64; 6],
+    /// A hint: bumped when units became free, so that a search that was in vain is tried again.
+    pub(crate) returns: AtomicU32,
+    pub(crate) spare: [AtomicU32; 11],
 
     /// Futex words for those who wait for many things at once.
     pub(crate) wait_buckets: [AtomicU32; WAIT_BUCKETS],

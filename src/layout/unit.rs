@@ -12,9 +12,14 @@ use crate::sync::AtomicU32;
 pub(crate) struct UnitEntry {
     /// A [`UnitWord`].
     pub(crate) word: AtomicU32,
-    /// A hint: not zero when the slab may have free cells that no stack remembers.
-    pub(crate) spare_cells: AtomicU32,
+    /// [`SPARE_CELLS`] and [`WORDS_COMMITTED`].
+    pub(crate) flags: AtomicU32,
 }
+
+/// A hint: the slab may have free cells that no stack remembers.
+pub(crate) const SPARE_CELLS: u32 = 1;
+/// The unit's page of block words is committed, and stays so.
+pub(crate) const WORDS_COMMITTED: u32 = 2;
 
 const KIND_SHIFT: u32 = 28;
 const PAYLOAD: u32 = (1 << KIND_SHIFT) - 1;

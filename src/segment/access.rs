@@ -1,0 +1,185 @@
+//! From offsets to references, all below committed bounds.
+
+use std::mem::MaybeUninit;
+use std::ptr::NonNull;
+
+use super::Segment;
+use crate::error::{Error, Result};
+use crate::layout::block::BlockRef;
+use crate::layout::class::Class;
+use crate::layout::geometry::{BLOCK_WORDS_PAGE, CHUNK_SLOTS, NAME_BUCKETS};
+use crate::layout::header::Header;
+use crate::layout::hint::{HintKind, HintStack};
+use crate::layout::participant::{ParticipantEntry, ParticipantId};
+use crate::layout::slot::Slot;
+use crate::layout::unit::UnitEntry;
+use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+
+impl Segment {
+    /// # Safety
+    /// A `T` made of atomics lies at `offset`, aligned, inside the control area, in committed pages.
+    #[inline]
+    unsafe fn at<T>(&self, offset: u64) -> &T {
+        debug_assert!(offset + size_of::<T>() as u64 <= self.geometry.data_offset());
+        // SAFETY: the caller's promise; control memory is only ever accessed through atomics.
+        unsafe { &*self.control.add(offset as usize).cast::<T>() }
+    }
+
+    #[inline]
+    pub(crate) fn header(&self) -> &Header {
+        // SAFETY: the first page is the header and always committed.
+        unsafe { self.at(0) }
+    }
+
+    /// A participant's entry; ids from outside are reduced to the table's size.
+    #[inline]
+    pub(crate) fn entry(&self, participant: ParticipantId) -> &ParticipantEntry {
+        let index = participant.index().min(self.geometry.max_participants - 1);
+        // SAFETY: the table is committed at creation and the index is inside it.
+        unsafe {
+            self.at(self.geometry.participants_offset() + u64::from(index) * size_of::<ParticipantEntry>() as u64)
+        }
+    }
+
+    /// Ids of the entries that were ever used.
+    #[inline]
+    pub(crate) fn participants(&self) -> impl Iterator<Item = ParticipantId> + use<> {
+        let high = self.header().participants_high.load(Ordering::SeqCst).min(self.geometry.max_participants);
+        (0..high).map(ParticipantId::new)
+    }
+
+    #[inline]
+    pub(crate) fn hints(&self, kind: HintKind) -> &HintStack {
+        let index = kind.0.min(HintKind::COUNT - 1);
+        // SAFETY: the stacks are committed at creation and the index is inside them.
+        unsafe { self.at(self.geometry.hints_offset() + (index * size_of::<HintStack>()) as u64) }
+    }
+
+    pub(crate) fn name_bucket(&self, bucket: u64) -> &AtomicU64 {
+        // SAFETY: the buckets are committed at creation and the index is inside them.
+        unsafe { self.at(self.geometry.names_offset() + bucket % NAME_BUCKETS * 8) }
+    }
+
+    /// Slots below this index are committed.
+    #[inline]
+    pub(crate) fn committed_slots(&self) -> u32 {
+        let chunks = u64::from(self.header().chunks.load(Ordering::Acquire)).min(self.geometry.chunks());
+        (chunks * CHUNK_SLOTS).min(self.geometry.slot_limit()) as u32
+    }
+
+    #[inline]
+    fn is_committed_slot(&self, index: u32) -> bool {
+        if index >= self.seen_slots.load(Ordering::Relaxed) {
+            self.seen_slots.store(self.committed_slots(), Ordering::Relaxed);
+            if index >= self.seen_slots.load(Ordering::Relaxed) {
+                return false;
+            }
+        }
+        index != 0
+    }
+
+    #[inline]
+    fn chunk_of(&self, index: u32) -> (u64, u64) {
+        let chunk = u64::from(index) / CHUNK_SLOTS;
+        (self.geometry.chunk_offset(chunk), u64::from(index) % CHUNK_SLOTS)
+    }
+
+    /// A slot; `None` for slot 0 and beyond what is committed.
+    #[inline]
+    pub(crate) fn slot(&self, index: u32) -> Option<&Slot> {
+        if !self.is_committed_slot(index) {
+            return None;
+        }
+        let (chunk, inside) = self.chunk_of(index);
+        // SAFETY: the chunk is committed and the slot inside it.
+        Some(unsafe { self.at(chunk + inside * size_of::<Slot>() as u64) })
+    }
+
+    /// A participant's count of pins of a slot; the slot must be a committed one.
+    #[inline]
+    pub(crate) fn count(&self, participant: ParticipantId, index: u32) -> &AtomicU16 {
+        debug_assert!(self.is_committed_slot(index));
+        let index = if index < self.seen_slots.load(Ordering::Relaxed) { index } else { 0 };
+        let row = u64::from(participant.index().min(self.geometry.max_participants - 1)) * self.geometry.row_bytes();
+        let (chunk, inside) = self.chunk_of(index);
+        // SAFETY: chunks are committed with their rows; an index beyond them was replaced by 0, which no slot uses.
+        unsafe { self.at(chunk + CHUNK_SLOTS * size_of::<Slot>() as u64 + row + inside * 2) }
+    }
+
+    /// Units below this index have a committed table entry.
+    #[inline]
+    pub(crate) fn frontier(&self) -> u32 {
+        let frontier = u64::from(self.header().frontier.load(Ordering::Acquire));
+        frontier.min(self.geometry.units()) as u32
+    }
+
+    /// A unit's entry; `None` beyond the frontier.
+    #[inline]
+    pub(crate) fn unit(&self, unit: u32) -> Option<&UnitEntry> {
+        if unit >= self.seen_units.load(Ordering::Relaxed) {
+            self.seen_units.store(self.frontier(), Ordering::Relaxed);
+            if unit >= self.seen_units.load(Ordering::Relaxed) {
+                return None;
+            }
+        }
+        let offset = self.geometry.units_offset() + u64::from(unit) * size_of::<UnitEntry>() as u64;
+        // SAFETY: the table is committed below the frontier.
+        Some(unsafe { self.at(offset) })
+    }
+
+    /// Where a unit's block words lie in the file: committed before the unit becomes a slab, never punched.
+    pub(crate) fn block_words_offset(&self, unit: u32) -> u64 {
+        self.geometry.block_words_offset() + u64::from(unit) * BLOCK_WORDS_PAGE
+    }
+
+    /// The block words of a unit that is, or was, a slab.
+    #[inline]
+    pub(crate) fn block_words(&self, unit: u32, class: Class) -> &[AtomicU32] {
+        debug_assert!(u64::from(unit) < self.geometry.units());
+        // SAFETY: a unit's page of block words is committed before the unit becomes a slab and stays so; callers have
+        // read SLAB or RETIRING from its word, or a block reference that a claimer made after that.
+        unsafe {
+            let first: &AtomicU32 = self.at(self.block_words_offset(unit));
+            std::slice::from_raw_parts(first, class.cells() as usize)
+        }
+    }
+
+    /// Whether a block reference lies inside the data area.
+    #[inline]
+    pub(crate) fn contains(&self, block: BlockRef, len: u64) -> bool {
+        len <= self.geometry.capacity && block.offset() <= self.geometry.capacity - len
+    }
+
+    /// The first byte of an object, in the read-only mapping.
+    #[inline]
+    pub(crate) fn view(&self, block: BlockRef, len: u64) -> Result<NonNull<u8>> {
+        if !self.contains(block, len) {
+            return Err(Error::corrupt(format!("{block:?} with {len} bytes lies outside the data area")));
+        }
+        // SAFETY: just checked to lie inside the mapping.
+        let start = unsafe { self.views.add(block.offset() as usize) };
+        NonNull::new(start.cast_mut()).ok_or_else(|| Error::corrupt("null mapping"))
+    }
+
+    /// The bytes of a block that is being written.
+    ///
+    /// # Safety
+    /// The caller has claimed the block (its slot is WRITING or FILLING by this participant) and makes no second
+    /// reference while this one lives; `len` is at most the block's size and its pages are committed.
+    #[allow(clippy::mut_from_ref, reason = "exclusive by the claim on the block, not by a borrow of the segment")]
+    #[inline]
+    pub(crate) unsafe fn claimed(&self, block: BlockRef, len: u64) -> &mut [MaybeUninit<u8>] {
+        assert!(self.contains(block, len) && len <= block.size().max(1));
+        // SAFETY: inside the mapping; exclusive by the caller's claim.
+        unsafe {
+            let start = self.data.load(Ordering::Relaxed).add(block.offset() as usize);
+            std::slice::from_raw_parts_mut(start.cast(), len as usize)
+        }
+    }
+
+    /// Sets the bounds of what creation committed.
+    pub(crate) fn initialise_bounds(&self) {
+        self.header().frontier.store(self.geometry.initial_frontier() as u32, Ordering::Release);
+        self.header().chunks.store(1, Ordering::Release);
+    }
+}
