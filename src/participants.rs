@@ -99,6 +99,11 @@ pub(crate) fn found(source: &Source<'_>) -> Result<Option<HeldByte>> {
     HeldByte::try_take(source, FIRST_ENTRY).map_err(failed)
 }
 
+/// Whether whoever makes a file that has no name yet lives.
+pub(crate) fn founder_lives(source: &Source<'_>) -> Result<bool> {
+    source.is_held(FIRST_ENTRY).map_err(failed)
+}
+
 /// The entry that goes with [`found`], once the table is committed.
 pub(crate) fn occupy_first(segment: &Segment, life: HeldByte) -> Result<Membership> {
     let id = ParticipantId::new(0);
