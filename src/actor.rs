@@ -30,7 +30,11 @@ impl Actor<'_> {
         Some(stack.entries.get(top as usize)?.load(Ordering::Relaxed))
     }
 
-    pub(crate) fn pop_fitting_hint(&self, kind: HintKind, fits: impl Fn(u64) -> bool) -> Option<u64> {
+    pub(crate) fn pop_fitting_hint(
+        &self,
+        kind: HintKind,
+        fits: impl Fn(u64) -> bool,
+    ) -> Option<u64> {
         self.local.pop_fitting(kind, &fits).or_else(|| {
             let stack = self.segment.hints(kind);
             take_fitting(&stack.depth, &stack.entries, &fits)

@@ -7,6 +7,7 @@
 //! a chunk and announcing it, the pages are committed once more by the next who grows (idempotent).
 
 use crate::actor::{Actor, Refusal};
+use crate::layout::block::BlockRef;
 use crate::layout::geometry::CHUNK_SLOTS;
 use crate::layout::hint::HintKind;
 use crate::layout::slot::{LAST_GENERATION, ObjectId, Slot, SlotWord, State};
@@ -53,6 +54,8 @@ impl<'a> Actor<'a> {
         let word = free.with_state(State::Writing).owned_by(self.me);
         // Acquire: pairs with the Release store of FREE, whose reclaimer has returned the slot's block before.
         slot.word.compare_exchange(free.0, word.0, Ordering::SeqCst, Ordering::Relaxed).ok()?;
+        // What the last generation left there is nobody's intent.
+        slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
         Some(ClaimedSlot { slot, index, word })
     }
 
@@ -93,7 +96,12 @@ impl<'a> Actor<'a> {
         self.segment.commit(geometry.chunk_offset(chunk), geometry.chunk_stride())?;
         let chunks = &self.segment.header().chunks;
         // Release: whoever loads the new count (Acquire) may touch the committed pages.
-        let _ = chunks.compare_exchange(chunk as u32, chunk as u32 + 1, Ordering::SeqCst, Ordering::Relaxed);
+        let _ = chunks.compare_exchange(
+            chunk as u32,
+            chunk as u32 + 1,
+            Ordering::SeqCst,
+            Ordering::Relaxed,
+        );
         self.local.slot_cursor.store(committed, Ordering::Relaxed);
         Ok(())
     }

@@ -1,15 +1,25 @@
 //! Put an object into shared memory once; every process on the host uses it in place.
 
+mod actor;
+mod arena;
 pub mod codec;
 pub mod connector;
 mod error;
 mod fingerprint;
+mod index;
 mod key;
 mod layout;
+mod local;
+mod names;
+mod participants;
+mod pins;
+mod region;
+mod segment;
 mod sync;
 mod sys;
 
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
 pub use key::Key;
+pub use region::{Lifespan, Region, RegionOptions};
 pub use rkyv;

@@ -5,6 +5,7 @@ use crate::layout::class::{CLASSES, Class};
 use crate::layout::geometry::Geometry;
 use crate::layout::hint::HintKind;
 use crate::layout::slot::ObjectId;
+use crate::pins::Gate;
 use crate::segment::Marks;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -13,6 +14,8 @@ const DEPTH: u32 = 64;
 /// Hints and marks of one process for one region. All of it may be stale, lost or duplicated.
 #[derive(Debug)]
 pub(crate) struct Local {
+    /// Closed while a fork copies this process's pins.
+    pub(crate) gate: Gate,
     stacks: Box<[PrivateStack]>,
     /// Where the search for a free slot goes on.
     pub(crate) slot_cursor: AtomicU32,
@@ -54,6 +57,7 @@ impl PrivateStack {
 impl Local {
     pub(crate) fn new(geometry: &Geometry) -> Result<Self> {
         Ok(Self {
+            gate: Gate::default(),
             stacks: (0..HintKind::COUNT).map(|_| PrivateStack::new()).collect(),
             slot_cursor: AtomicU32::new(1),
             unit_cursor: AtomicU32::new(0),
@@ -82,7 +86,8 @@ impl Local {
     #[inline]
     pub(crate) fn push(&self, kind: HintKind, hint: u64) -> bool {
         let stack = &self.stacks[kind.0];
-        let (credit, depth) = (stack.credit.load(Ordering::Relaxed), stack.depth.load(Ordering::Relaxed));
+        let (credit, depth) =
+            (stack.credit.load(Ordering::Relaxed), stack.depth.load(Ordering::Relaxed));
         if credit == 0 || depth >= DEPTH {
             return false;
         }
@@ -107,7 +112,8 @@ impl Local {
     }
 
     pub(crate) fn set_cell_cursor(&self, class: Class, unit: u32, cell: u32) {
-        self.cell_cursors[class.0 as usize].store((u64::from(unit) << 32) | u64::from(cell), Ordering::Relaxed);
+        self.cell_cursors[class.0 as usize]
+            .store((u64::from(unit) << 32) | u64::from(cell), Ordering::Relaxed);
     }
 
     /// Whether a search for a cell of `class` was in vain and nothing was returned since.
@@ -143,7 +149,9 @@ impl Local {
     /// Whether this process has checked the object's bytes.
     #[inline]
     pub(crate) fn is_checked(&self, id: ObjectId) -> bool {
-        self.marks.get(id.slot()).is_some_and(|mark| mark.load(Ordering::Relaxed) == id.generation() + 1)
+        self.marks
+            .get(id.slot())
+            .is_some_and(|mark| mark.load(Ordering::Relaxed) == id.generation() + 1)
     }
 
     /// Remembers that the object's bytes are what its fingerprint says.
@@ -156,7 +164,11 @@ impl Local {
 }
 
 /// Takes the topmost fitting entry out of a lossy stack, and puts the top in its place.
-pub(crate) fn take_fitting(depth: &AtomicU32, entries: &[AtomicU64], fits: impl Fn(u64) -> bool) -> Option<u64> {
+pub(crate) fn take_fitting(
+    depth: &AtomicU32,
+    entries: &[AtomicU64],
+    fits: impl Fn(u64) -> bool,
+) -> Option<u64> {
     let top = (depth.load(Ordering::Relaxed) as usize).min(entries.len()).checked_sub(1)?;
     let found = (0..=top).rev().find(|&at| fits(entries[at].load(Ordering::Relaxed)))?;
     let hint = entries[found].load(Ordering::Relaxed);

@@ -77,7 +77,10 @@ fn occupy(segment: &Segment, id: ParticipantId, presence: Presence) -> Option<u6
     }
     segment.header().participants_high.fetch_max(id.index() + 1, Ordering::SeqCst);
     let taken = EntryWord::new(found.incarnation() + 1, presence);
-    entry.pid.store(if presence == Presence::Active { std::process::id().into() } else { 0 }, Ordering::Relaxed);
+    entry.pid.store(
+        if presence == Presence::Active { std::process::id().into() } else { 0 },
+        Ordering::Relaxed,
+    );
     entry.attached_at.store(now(), Ordering::Relaxed);
     let outcome = entry.word.compare_exchange(found.0, taken.0, Ordering::SeqCst, Ordering::SeqCst);
     outcome.ok().map(|_| taken.incarnation())
@@ -86,7 +89,9 @@ fn occupy(segment: &Segment, id: ParticipantId, presence: Presence) -> Option<u6
 /// Takes the lowest vacant entry. `None` when there is none: reap, and try again.
 pub(crate) fn join(segment: &Segment, source: &Source<'_>) -> Result<Option<Membership>> {
     for id in seats(segment.geometry()).filter(|&id| is_vacant(segment, id)) {
-        let Some(life) = HeldByte::try_take(source, life_byte(id)).map_err(failed)? else { continue };
+        let Some(life) = HeldByte::try_take(source, life_byte(id)).map_err(failed)? else {
+            continue;
+        };
         if let Some(incarnation) = occupy(segment, id, Presence::Active) {
             return Ok(Some(Membership { id, incarnation, life }));
         }
@@ -108,7 +113,8 @@ pub(crate) fn founder_lives(source: &Source<'_>) -> Result<bool> {
 pub(crate) fn occupy_first(segment: &Segment, life: HeldByte) -> Result<Membership> {
     let id = ParticipantId::new(0);
     let incarnation = occupy(segment, id, Presence::Active);
-    let incarnation = incarnation.ok_or_else(|| Error::corrupt("the first entry of a new region is not vacant"))?;
+    let incarnation = incarnation
+        .ok_or_else(|| Error::corrupt("the first entry of a new region is not vacant"))?;
     Ok(Membership { id, incarnation, life })
 }
 
@@ -120,7 +126,10 @@ pub(crate) fn leave(segment: &Segment, membership: Membership) {
 
 /// The process is about to end: it keeps its entry, for it may still be at work, but not the region.
 pub(crate) fn announce_end(segment: &Segment, id: ParticipantId, incarnation: u64) {
-    segment.entry(id).word.store(EntryWord::new(incarnation, Presence::Leaving).0, Ordering::SeqCst);
+    segment
+        .entry(id)
+        .word
+        .store(EntryWord::new(incarnation, Presence::Leaving).0, Ordering::SeqCst);
 }
 
 fn set_vacant(segment: &Segment, id: ParticipantId, incarnation: u64) {
@@ -153,7 +162,11 @@ pub(crate) fn anybody_stays(segment: &Segment, source: &Source<'_>) -> Result<bo
 }
 
 /// Whether an entry needs undoing: it is in use, and its process is gone.
-pub(crate) fn looks_dead(segment: &Segment, source: &Source<'_>, participant: ParticipantId) -> Result<bool> {
+pub(crate) fn looks_dead(
+    segment: &Segment,
+    source: &Source<'_>,
+    participant: ParticipantId,
+) -> Result<bool> {
     Ok(!is_vacant(segment, participant) && !is_alive(source, participant)?)
 }
 
@@ -173,12 +186,19 @@ impl Election {
 }
 
 /// Tries to become the one who undoes what `participant` left. `None`: it lives, or is vacant, or somebody else does it.
-pub(crate) fn elect(segment: &Segment, source: &Source<'_>, participant: ParticipantId) -> Result<Option<Election>> {
+pub(crate) fn elect(
+    segment: &Segment,
+    source: &Source<'_>,
+    participant: ParticipantId,
+) -> Result<Option<Election>> {
     if !looks_dead(segment, source, participant)? {
         return Ok(None);
     }
     let lock = Transient::open(source).map_err(failed)?;
-    if !lock.try_lock(FIRST_ELECTION + u64::from(participant.index()), Mode::Exclusive).map_err(failed)? {
+    if !lock
+        .try_lock(FIRST_ELECTION + u64::from(participant.index()), Mode::Exclusive)
+        .map_err(failed)?
+    {
         return Ok(None);
     }
     let word = word_of(segment, participant);
@@ -187,7 +207,10 @@ pub(crate) fn elect(segment: &Segment, source: &Source<'_>, participant: Partici
         return Ok(None);
     }
     let incarnation = word.incarnation();
-    segment.entry(participant).word.store(EntryWord::new(incarnation, Presence::Dying).0, Ordering::SeqCst);
+    segment
+        .entry(participant)
+        .word
+        .store(EntryWord::new(incarnation, Presence::Dying).0, Ordering::SeqCst);
     Ok(Some(Election { participant, incarnation, _lock: lock }))
 }
 

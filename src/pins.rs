@@ -85,7 +85,12 @@ pub(crate) fn pin<'a>(
 
 /// Counts one more pin of a slot that this participant knows to be pinned already.
 #[inline]
-pub(crate) fn pin_again(segment: &Segment, me: ParticipantId, gate: &Gate, id: ObjectId) -> Result<()> {
+pub(crate) fn pin_again(
+    segment: &Segment,
+    me: ParticipantId,
+    gate: &Gate,
+    id: ObjectId,
+) -> Result<()> {
     increment(segment.count(me, id.slot()), gate, id)
 }
 
@@ -125,7 +130,9 @@ pub(crate) fn unpin(segment: &Segment, me: ParticipantId, slot: u32) -> Result<b
 /// Whether anybody has pinned the slot.
 #[inline]
 pub(crate) fn is_pinned(segment: &Segment, slot: u32) -> bool {
-    segment.participants().any(|participant| segment.count(participant, slot).load(Ordering::SeqCst) != 0)
+    segment
+        .participants()
+        .any(|participant| segment.count(participant, slot).load(Ordering::SeqCst) != 0)
 }
 
 /// Copies `from`'s counts into the row of `to`, a prepared child's, whose entry is active and whose counts are zero.

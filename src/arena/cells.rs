@@ -20,7 +20,11 @@ use crate::sync::Ordering;
 
 impl Actor<'_> {
     #[inline]
-    pub(super) fn claim_cell(&self, claimed: &ClaimedSlot<'_>, class: Class) -> Result<BlockRef, Refusal> {
+    pub(super) fn claim_cell(
+        &self,
+        claimed: &ClaimedSlot<'_>,
+        class: Class,
+    ) -> Result<BlockRef, Refusal> {
         while let Some(hint) = self.pop_hint(HintKind::cells(class)) {
             if let Some(Block::Cell { unit, index, class: hinted }) = BlockRef(hint).get()
                 && hinted == class
@@ -38,13 +42,19 @@ impl Actor<'_> {
     }
 
     #[inline]
-    fn try_claim_cell(&self, claimed: &ClaimedSlot<'_>, (unit, index, class): (u32, u32, Class)) -> bool {
+    fn try_claim_cell(
+        &self,
+        claimed: &ClaimedSlot<'_>,
+        (unit, index, class): (u32, u32, Class),
+    ) -> bool {
         let slab = UnitWord::new(Unit::Slab(class));
         let Some(entry) = self.segment.unit(unit) else { return false };
         if entry.word.load(Ordering::SeqCst) != slab.0 {
             return false;
         }
-        let Some(word) = self.segment.block_words(unit, class).get(index as usize) else { return false };
+        let Some(word) = self.segment.block_words(unit, class).get(index as usize) else {
+            return false;
+        };
         claimed.slot.block.store(BlockRef::cell(unit, index, class).0, Ordering::Relaxed);
         // SeqCst: orders the intent before the claim, and the claim before the second look at the unit word. Acquire:
         // pairs with the Release of the word's return.
@@ -82,7 +92,11 @@ impl Actor<'_> {
     }
 
     #[cold]
-    fn claim_cell_elsewhere(&self, claimed: &ClaimedSlot<'_>, class: Class) -> Result<BlockRef, Refusal> {
+    fn claim_cell_elsewhere(
+        &self,
+        claimed: &ClaimedSlot<'_>,
+        class: Class,
+    ) -> Result<BlockRef, Refusal> {
         loop {
             let returns = self.returns();
             if !self.local.is_cell_search_fruitless(class, returns) {

@@ -25,7 +25,11 @@ impl Actor<'_> {
     /// Claims a block of at least `len` bytes for a slot. A span may have units that are not committed yet: write it
     /// with [`Actor::write_block`] or commit it with [`Actor::commit_block`] before touching it.
     #[inline]
-    pub(crate) fn claim_block(&self, claimed: &ClaimedSlot<'_>, len: u64) -> Result<BlockRef, Refusal> {
+    pub(crate) fn claim_block(
+        &self,
+        claimed: &ClaimedSlot<'_>,
+        len: u64,
+    ) -> Result<BlockRef, Refusal> {
         match Class::for_len(len) {
             _ if len == 0 => {
                 claimed.slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
@@ -40,7 +44,9 @@ impl Actor<'_> {
     #[inline]
     pub(crate) fn return_block(&self, slot: u32, block: BlockRef) {
         match block.get() {
-            Some(Block::Cell { unit, index, class }) => self.return_cell(slot, (unit, index, class)),
+            Some(Block::Cell { unit, index, class }) => {
+                self.return_cell(slot, (unit, index, class))
+            }
             Some(Block::Span { first, count }) => self.return_span(slot, first, count),
             Some(Block::None) | None => {}
         }

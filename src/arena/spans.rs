@@ -37,9 +37,15 @@ pub(crate) fn units_for(len: u64) -> Option<u32> {
 }
 
 impl Actor<'_> {
-    pub(super) fn claim_span(&self, claimed: &ClaimedSlot<'_>, len: u64) -> Result<BlockRef, Refusal> {
+    pub(super) fn claim_span(
+        &self,
+        claimed: &ClaimedSlot<'_>,
+        len: u64,
+    ) -> Result<BlockRef, Refusal> {
         let full = Refusal::NoSpace { by_system: false };
-        let Some(count) = units_for(len).filter(|&count| u64::from(count) <= self.segment.geometry().units()) else {
+        let Some(count) =
+            units_for(len).filter(|&count| u64::from(count) <= self.segment.geometry().units())
+        else {
             return Err(full);
         };
         let fits = |hint| matches!(BlockRef(hint).get(), Some(Block::Span { count: found, .. }) if found == count);
@@ -56,7 +62,9 @@ impl Actor<'_> {
             if let Some(block) = self.search_span(claimed, count)? {
                 return Ok(block);
             }
-            let may_change = self.retire_empty_slabs() > 0 || self.returns() != returns || self.is_someone_claiming();
+            let may_change = self.retire_empty_slabs() > 0
+                || self.returns() != returns
+                || self.is_someone_claiming();
             if !may_change {
                 break;
             }
@@ -66,7 +74,11 @@ impl Actor<'_> {
     }
 
     /// Warm units first, then any, growing the table as long as that helps.
-    fn search_span(&self, claimed: &ClaimedSlot<'_>, count: u32) -> Result<Option<BlockRef>, Refusal> {
+    fn search_span(
+        &self,
+        claimed: &ClaimedSlot<'_>,
+        count: u32,
+    ) -> Result<Option<BlockRef>, Refusal> {
         let returns = self.returns();
         if !self.local.is_span_search_fruitless(count, returns) {
             let frontier = self.segment.frontier();
@@ -93,12 +105,17 @@ impl Actor<'_> {
     }
 
     /// Claims the highest run of acceptable units that ends at or below unit `below`.
-    fn claim_run_below(&self, claimed: &ClaimedSlot<'_>, (below, count): (u32, u32), accept: Accept) -> Option<u32> {
+    fn claim_run_below(
+        &self,
+        claimed: &ClaimedSlot<'_>,
+        (below, count): (u32, u32),
+        accept: Accept,
+    ) -> Option<u32> {
         let mut run = 0;
         for unit in (0..below).rev() {
             let word = UnitWord(self.segment.unit(unit)?.word.load(Ordering::Relaxed));
-            let acceptable =
-                word == UnitWord::new(Unit::Free) || accept == Accept::Any && word == UnitWord::new(Unit::Cold);
+            let acceptable = word == UnitWord::new(Unit::Free)
+                || accept == Accept::Any && word == UnitWord::new(Unit::Cold);
             run = if acceptable { run + 1 } else { 0 };
             if run == count {
                 if self.try_claim_span(claimed, (unit, count), accept) {
@@ -110,7 +127,12 @@ impl Actor<'_> {
         None
     }
 
-    fn try_claim_span(&self, claimed: &ClaimedSlot<'_>, (first, count): (u32, u32), accept: Accept) -> bool {
+    fn try_claim_span(
+        &self,
+        claimed: &ClaimedSlot<'_>,
+        (first, count): (u32, u32),
+        accept: Accept,
+    ) -> bool {
         // The intent; ordered before the claims by their SeqCst.
         claimed.slot.block.store(BlockRef::span(first, count).0, Ordering::Relaxed);
         for unit in first..first + count {
@@ -157,7 +179,9 @@ impl Actor<'_> {
     /// Gives back a span that its writer abandons: some of its units may not be committed yet.
     pub(crate) fn abandon_block(&self, slot: u32, block: BlockRef) {
         match block.get() {
-            Some(Block::Span { first, count }) => self.release_units(slot, first..first.saturating_add(count)),
+            Some(Block::Span { first, count }) => {
+                self.release_units(slot, first..first.saturating_add(count))
+            }
             _ => self.return_block(slot, block),
         }
     }
@@ -179,7 +203,12 @@ impl Actor<'_> {
     /// Writes a claimed block's bytes: warm parts by copying, cold ones through the descriptor, which commits them and
     /// costs half of a page fault per page.
     #[inline]
-    pub(crate) fn write_block(&self, slot: u32, block: BlockRef, bytes: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn write_block(
+        &self,
+        slot: u32,
+        block: BlockRef,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
         match block.get() {
             Some(Block::Span { first, count }) => self.write_span(slot, (first, count), bytes),
             _ => {
@@ -197,7 +226,12 @@ impl Actor<'_> {
         claimed[at..].write_copy_of_slice(bytes);
     }
 
-    fn write_span(&self, slot: u32, (first, count): (u32, u32), bytes: &[u8]) -> Result<(), Refusal> {
+    fn write_span(
+        &self,
+        slot: u32,
+        (first, count): (u32, u32),
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
         self.for_each_run(slot, (first, count), |units, is_cold| {
             let start = ((units.start - first) as usize) * UNIT as usize;
             let end = (((units.end - first) as usize) * UNIT as usize).min(bytes.len());
@@ -220,7 +254,8 @@ impl Actor<'_> {
         let Some(Block::Span { first, count }) = block.get() else { return Ok(()) };
         self.for_each_run(slot, (first, count), |units, is_cold| {
             if is_cold {
-                let (offset, len) = (unit_offset(units.start), u64::from(units.end - units.start) * UNIT);
+                let (offset, len) =
+                    (unit_offset(units.start), u64::from(units.end - units.start) * UNIT);
                 self.segment.commit_data(offset, len)?;
                 self.segment.populate(offset, len);
             }
@@ -236,7 +271,11 @@ impl Actor<'_> {
         mut visit: impl FnMut(std::ops::Range<u32>, bool) -> Result<(), Refusal>,
     ) -> Result<(), Refusal> {
         let warming = UnitWord::new(Unit::Warming(self.me)).0;
-        let is_cold = |unit| self.segment.unit(unit).is_some_and(|entry| entry.word.load(Ordering::Relaxed) == warming);
+        let is_cold = |unit| {
+            self.segment
+                .unit(unit)
+                .is_some_and(|entry| entry.word.load(Ordering::Relaxed) == warming)
+        };
         let (mut start, end) = (first, first + count);
         while start < end {
             let cold = is_cold(start);

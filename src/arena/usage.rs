@@ -17,7 +17,9 @@ pub(crate) struct Usage {
 impl Usage {
     pub(crate) fn of(segment: &Segment) -> Self {
         let mut usage = Self::default();
-        for entry in (0..segment.frontier()).map_while(|unit| segment.unit(unit).map(|entry| (unit, entry))) {
+        for entry in
+            (0..segment.frontier()).map_while(|unit| segment.unit(unit).map(|entry| (unit, entry)))
+        {
             let (unit, entry) = entry;
             let (used, committed) = match UnitWord(entry.word.load(Ordering::SeqCst)).get() {
                 Some(Unit::Span(_)) => (UNIT, UNIT),

@@ -46,7 +46,8 @@ pub(crate) struct Attachment {
 
 impl Attachment {
     pub(crate) fn new(segment: Segment, facts: Facts) -> Result<Self> {
-        let identity = Identity::new().map_err(|error| Error::system("mapping the identity page", error))?;
+        let identity =
+            Identity::new().map_err(|error| Error::system("mapping the identity page", error))?;
         Ok(Self {
             local: Local::new(segment.geometry())?,
             segment,
@@ -61,7 +62,11 @@ impl Attachment {
 
     /// Where to open further descriptors.
     pub(crate) fn source(&self) -> Source<'_> {
-        Source { file: self.segment.descriptor(), id: self.facts.file, path: self.facts.path.as_deref() }
+        Source {
+            file: self.segment.descriptor(),
+            id: self.facts.file,
+            path: self.facts.path.as_deref(),
+        }
     }
 
     /// Who this process is in the region.
@@ -148,7 +153,9 @@ impl Attachment {
         let pinned = |slot: &u32| self.segment.count(me, *slot).load(Ordering::SeqCst) != 0;
         let mut at = from.max(1);
         loop {
-            let Some(slot) = (at..self.segment.committed_slots()).find(pinned) else { return false };
+            let Some(slot) = (at..self.segment.committed_slots()).find(pinned) else {
+                return false;
+            };
             self.awaited.store(slot, Ordering::SeqCst);
             if pinned(&slot) {
                 return true;

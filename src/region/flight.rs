@@ -62,7 +62,8 @@ impl Drop for Flight {
     #[inline]
     fn drop(&mut self) {
         if let Some(flag) = self.flag {
-            flag.depth.store(flag.depth.load(Ordering::Relaxed).saturating_sub(1), Ordering::Release);
+            flag.depth
+                .store(flag.depth.load(Ordering::Relaxed).saturating_sub(1), Ordering::Release);
         }
     }
 }
@@ -95,7 +96,8 @@ pub(crate) fn is_interrupted() -> bool {
 pub(crate) fn wait_for_others() {
     let flags = FLAGS.lock().clone();
     let mine = MINE.get();
-    for flag in flags.into_iter().filter(|flag| !mine.is_some_and(|mine| std::ptr::eq(mine, *flag))) {
+    for flag in flags.into_iter().filter(|flag| !mine.is_some_and(|mine| std::ptr::eq(mine, *flag)))
+    {
         let backoff = Backoff::new();
         while flag.depth.load(Ordering::Acquire) != 0 {
             if backoff.is_completed() {

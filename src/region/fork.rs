@@ -89,7 +89,8 @@ fn conceive(member: &mut Member) {
     let Ok(me) = attachment.me() else { return };
     attachment.gate.close();
     // No entry, or no descriptor: the child will be severed.
-    member.embryo = participants::conceive(&attachment.segment, &attachment.source()).unwrap_or_default();
+    member.embryo =
+        participants::conceive(&attachment.segment, &attachment.source()).unwrap_or_default();
     if let Some(embryo) = &member.embryo {
         pins::copy_row(&attachment.segment, me, embryo.id);
         attachment.segment.header().fork_epoch.fetch_add(1, Ordering::SeqCst);

@@ -1,13 +1,23 @@
 //! Regions: attaching to them, and every operation on them.
 
 mod attachment;
+pub(crate) mod bind;
+pub(crate) mod check;
+pub(crate) mod evict;
 pub(crate) mod flight;
-mod fork;
+pub(crate) mod fork;
 mod lifecycle;
 mod name;
 mod options;
+pub(crate) mod pin;
+pub(crate) mod promise;
 mod reap;
+pub(crate) mod sweep;
 mod table;
+pub(crate) mod write;
+
+#[cfg(test)]
+mod tests;
 
 pub use options::{Lifespan, RegionOptions};
 

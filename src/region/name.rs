@@ -76,9 +76,13 @@ mod tests {
 
     #[test]
     fn names_that_are_no_file_names_are_refused_with_the_reason() {
-        for (name, reason) in
-            [("", "empty"), ("a/b", "'/'"), ("a\0b", "NUL"), (".", "directory"), ("..", "directory")]
-        {
+        for (name, reason) in [
+            ("", "empty"),
+            ("a/b", "'/'"),
+            ("a\0b", "NUL"),
+            (".", "directory"),
+            ("..", "directory"),
+        ] {
             let error = RegionName::new(name).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }

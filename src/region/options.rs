@@ -143,7 +143,11 @@ impl RegionOptions {
         let demands = [
             ("capacity", capacity, found.capacity),
             ("max_objects", self.max_objects.map(u64::from), found.max_objects.into()),
-            ("max_participants", self.max_participants.map(u64::from), found.max_participants.into()),
+            (
+                "max_participants",
+                self.max_participants.map(u64::from),
+                found.max_participants.into(),
+            ),
         ];
         let differing = |expected: String, found: String, what| {
             Err(Error::LayoutMismatch { name: name.to_owned(), what, expected, found })

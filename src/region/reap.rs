@@ -3,7 +3,6 @@
 use crate::error::Result;
 use crate::layout::participant::ParticipantId;
 use crate::region::attachment::Attachment;
-use crate::sync::Ordering;
 
 /// Reaps every dead participant; returns how many.
 pub(crate) fn reap_dead(attachment: &Attachment) -> Result<usize> {
@@ -20,8 +19,6 @@ pub(crate) fn reap_dead(attachment: &Attachment) -> Result<usize> {
 
 /// Undoes everything a participant left, except its entry. Acts under its id; also called by a process that leaves.
 pub(crate) fn undo(attachment: &Attachment, participant: ParticipantId) -> Result<()> {
-    for slot in 1..attachment.segment.committed_slots() {
-        attachment.segment.count(participant, slot).store(0, Ordering::SeqCst);
-    }
+    attachment.actor_as(participant).sweep(participant);
     Ok(())
 }

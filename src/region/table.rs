@@ -44,7 +44,9 @@ static TABLE: Latch<Table> = Latch::new(Table { members: Vec::new() });
 /// # Errors
 /// When this thread holds it already: a signal handler interrupted an attach or detach.
 pub(super) fn lock() -> Result<Held<'static, Table>> {
-    let busy = || Error::Busy { what: "the table of open regions, by an operation this one interrupted,".into() };
+    let busy = || Error::Busy {
+        what: "the table of open regions, by an operation this one interrupted,".into(),
+    };
     TABLE.lock_unless_mine().ok_or_else(busy)
 }
 
@@ -62,13 +64,21 @@ impl Table {
         };
         let Some(member) = self.members.iter().find(open) else { return Ok(None) };
         let attachment = member.attachment();
-        options.check(&attachment.facts.name, attachment.segment.geometry(), attachment.facts.lifespan)?;
+        options.check(
+            &attachment.facts.name,
+            attachment.segment.geometry(),
+            attachment.facts.lifespan,
+        )?;
         attachment.revive();
         Ok(Some(Region { attachment }))
     }
 
     /// The first handle of a region just joined.
-    pub(super) fn admit(&mut self, attachment: Attachment, membership: Membership) -> Result<Region> {
+    pub(super) fn admit(
+        &mut self,
+        attachment: Attachment,
+        membership: Membership,
+    ) -> Result<Region> {
         fork::install()?;
         attachment.identity.assume(membership.id.tag(), membership.incarnation);
         attachment.revive();
@@ -110,7 +120,8 @@ impl Pursuit {
     #[cold]
     pub(crate) fn go_on(self) {
         let Ok(mut table) = lock() else { return };
-        let is_it = |member: &Member| std::ptr::from_ref(member.attachment()).addr() == self.attachment;
+        let is_it =
+            |member: &Member| std::ptr::from_ref(member.attachment()).addr() == self.attachment;
         let Some(at) = table.members.iter().position(is_it) else { return };
         let attachment = table.members[at].attachment();
         if attachment.is_closing() && !attachment.has_handles() && !attachment.is_severed() {

@@ -37,14 +37,19 @@ impl Segment {
         let index = participant.index().min(self.geometry.max_participants - 1);
         // SAFETY: the table is committed at creation and the index is inside it.
         unsafe {
-            self.at(self.geometry.participants_offset() + u64::from(index) * size_of::<ParticipantEntry>() as u64)
+            self.at(self.geometry.participants_offset()
+                + u64::from(index) * size_of::<ParticipantEntry>() as u64)
         }
     }
 
     /// Ids of the entries that were ever used.
     #[inline]
     pub(crate) fn participants(&self) -> impl Iterator<Item = ParticipantId> + use<> {
-        let high = self.header().participants_high.load(Ordering::SeqCst).min(self.geometry.max_participants);
+        let high = self
+            .header()
+            .participants_high
+            .load(Ordering::SeqCst)
+            .min(self.geometry.max_participants);
         (0..high).map(ParticipantId::new)
     }
 
@@ -63,7 +68,8 @@ impl Segment {
     /// Slots below this index are committed.
     #[inline]
     pub(crate) fn committed_slots(&self) -> u32 {
-        let chunks = u64::from(self.header().chunks.load(Ordering::Acquire)).min(self.geometry.chunks());
+        let chunks =
+            u64::from(self.header().chunks.load(Ordering::Acquire)).min(self.geometry.chunks());
         (chunks * CHUNK_SLOTS).min(self.geometry.slot_limit()) as u32
     }
 
@@ -100,7 +106,8 @@ impl Segment {
     pub(crate) fn count(&self, participant: ParticipantId, index: u32) -> &AtomicU16 {
         debug_assert!(self.is_committed_slot(index));
         let index = if index < self.seen_slots.load(Ordering::Relaxed) { index } else { 0 };
-        let row = u64::from(participant.index().min(self.geometry.max_participants - 1)) * self.geometry.row_bytes();
+        let row = u64::from(participant.index().min(self.geometry.max_participants - 1))
+            * self.geometry.row_bytes();
         let (chunk, inside) = self.chunk_of(index);
         // SAFETY: chunks are committed with their rows; an index beyond them was replaced by 0, which no slot uses.
         unsafe { self.at(chunk + CHUNK_SLOTS * size_of::<Slot>() as u64 + row + inside * 2) }
@@ -154,7 +161,9 @@ impl Segment {
     #[inline]
     pub(crate) fn view(&self, block: BlockRef, len: u64) -> Result<NonNull<u8>> {
         if !self.contains(block, len) {
-            return Err(Error::corrupt(format!("{block:?} with {len} bytes lies outside the data area")));
+            return Err(Error::corrupt(format!(
+                "{block:?} with {len} bytes lies outside the data area"
+            )));
         }
         // SAFETY: just checked to lie inside the mapping.
         let start = unsafe { self.views.add(block.offset() as usize) };
@@ -166,7 +175,10 @@ impl Segment {
     /// # Safety
     /// The caller has claimed the block (its slot is WRITING or FILLING by this participant) and makes no second
     /// reference while this one lives; `len` is at most the block's size and its pages are committed.
-    #[allow(clippy::mut_from_ref, reason = "exclusive by the claim on the block, not by a borrow of the segment")]
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "exclusive by the claim on the block, not by a borrow of the segment"
+    )]
     #[inline]
     pub(crate) unsafe fn claimed(&self, block: BlockRef, len: u64) -> &mut [MaybeUninit<u8>] {
         assert!(self.contains(block, len) && len <= block.size().max(1));
@@ -178,7 +190,7 @@ impl Segment {
     }
 
     /// Sets the bounds of what creation committed.
-    pub(crate) fn initialise_bounds(&self) {
+    pub(super) fn initialise_bounds(&self) {
         self.header().frontier.store(self.geometry.initial_frontier() as u32, Ordering::Release);
         self.header().chunks.store(1, Ordering::Release);
     }

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -58,7 +57,10 @@ impl Segment {
     pub(crate) fn new(file: File, backing: Backing, geometry: Geometry) -> Result<Self> {
         let (control, len) = backing.start();
         if (len as u64) < geometry.total() {
-            return Err(Error::corrupt(format!("the file has {len} bytes, its geometry needs {}", geometry.total())));
+            return Err(Error::corrupt(format!(
+                "the file has {len} bytes, its geometry needs {}",
+                geometry.total()
+            )));
         }
         let views = MmapOptions::new()
             .offset(geometry.data_offset())
@@ -89,6 +91,16 @@ impl Segment {
     pub(crate) fn commit(&self, offset: u64, len: u64) -> io::Result<()> {
         let start = offset / PAGE * PAGE;
         file::commit(self.descriptor(), start, offset + len - start)
+    }
+
+    /// Commits what every region has from the start, and sets the bounds that say so. For the creator, before anybody
+    /// else sees the region.
+    pub(crate) fn commit_initial(&self) -> io::Result<()> {
+        let (units, chunk) = (self.geometry.initial_frontier(), self.geometry.chunk_offset(0));
+        self.commit(0, self.geometry.units_offset() + self.geometry.units_bytes(units))?;
+        self.commit(chunk, self.geometry.chunk_stride())?;
+        self.initialise_bounds();
+        Ok(())
     }
 
     /// Gives the pages of a part of the data area back to the system; they read as zeros when committed again.
@@ -153,7 +165,9 @@ impl Segment {
     /// A duplicate of the region's descriptor.
     pub(crate) fn duplicate_file(&self) -> Result<File> {
         let descriptor = self.descriptor().try_clone_to_owned();
-        descriptor.map(File::from).map_err(|error| Error::system("duplicating the region's descriptor", error))
+        descriptor
+            .map(File::from)
+            .map_err(|error| Error::system("duplicating the region's descriptor", error))
     }
 
     /// A region of its own in an anonymous file, for tests of the structures.
@@ -162,15 +176,9 @@ impl Segment {
         use nix::sys::memfd::{MFdFlags, memfd_create};
         let file = File::from(memfd_create(c"scratch", MFdFlags::MFD_CLOEXEC).unwrap());
         file.set_len(geometry.total()).unwrap();
-        file::commit(file.as_fd(), 0, geometry.initial_commit()).unwrap();
         let map = MmapOptions::new().map_raw(&file).unwrap();
         let segment = Self::new(file, Backing::Memfd(map), geometry).unwrap();
-        segment.initialise_bounds();
+        segment.commit_initial().unwrap();
         segment
     }
 }
-
-#[allow(unused_imports, reason = "used by the test constructor only")]
-const _: fn(&File) = |file| {
-    let _ = file.as_fd();
-};

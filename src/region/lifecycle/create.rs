@@ -42,19 +42,25 @@ struct Made {
     id: FileId,
 }
 
-pub(super) fn create(table: &mut Table, name: &RegionName, options: &RegionOptions) -> Result<Outcome> {
+pub(super) fn create(
+    table: &mut Table,
+    name: &RegionName,
+    options: &RegionOptions,
+) -> Result<Outcome> {
     let (geometry, mode) = (options.geometry()?, options.chosen_mode()?);
     limits::check(geometry.total(), geometry.total() + geometry.capacity)?;
     if options.chosen_lifespan() == Lifespan::Anonymous {
         let made = make_anonymous(&geometry)?;
         let life = participants::found(&source(&made, None))?;
-        let life = life.ok_or_else(|| Error::corrupt("somebody holds a lock in a new anonymous file"))?;
+        let life =
+            life.ok_or_else(|| Error::corrupt("somebody holds a lock in a new anonymous file"))?;
         return furnish(made, (name, None), (&geometry, Lifespan::Anonymous), life)
             .and_then(|(attachment, membership)| table.admit(attachment, membership))
             .map(Outcome::Attached);
     }
     let path = name.path();
-    let found = FileId::at(&path).map_err(|error| Error::system("looking up the region's name", error))?;
+    let found =
+        FileId::at(&path).map_err(|error| Error::system("looking up the region's name", error))?;
     if found.is_some() {
         return Ok(Outcome::Exists);
     }
@@ -62,12 +68,15 @@ pub(super) fn create(table: &mut Table, name: &RegionName, options: &RegionOptio
     let draft = name::temporary(number);
     let mut temporary = Temporary { path: Some(file::path_of(&draft)) };
     let Some(made) = make(&draft, &geometry)? else { return Ok(Outcome::Again) };
-    let Some(life) = participants::found(&source(&made, temporary.path.as_deref()))? else { return Ok(Outcome::Again) };
+    let Some(life) = participants::found(&source(&made, temporary.path.as_deref()))? else {
+        return Ok(Outcome::Again);
+    };
     made.file
         .set_permissions(Permissions::from_mode(mode))
         .map_err(|error| Error::system("setting the mode of the region's file", error))?;
     let names = (name, Some(path.clone()));
-    let (attachment, membership) = furnish(made, names, (&geometry, options.chosen_lifespan()), life)?;
+    let (attachment, membership) =
+        furnish(made, names, (&geometry, options.chosen_lifespan()), life)?;
     match file::publish(&file::path_of(&draft), &path) {
         Ok(()) => {
             temporary.path = None;
@@ -99,7 +108,8 @@ fn make_anonymous(geometry: &Geometry) -> Result<Made> {
 /// `None` when a sweeper was faster.
 fn make(draft: &str, geometry: &Geometry) -> Result<Option<Made>> {
     let shm = ShmemConf::new().os_id(format!("/{draft}")).size(geometry.total() as usize).create();
-    let mut shm = shm.map_err(|error| Error::system("creating shared memory", system_error(&error)))?;
+    let mut shm =
+        shm.map_err(|error| Error::system("creating shared memory", system_error(&error)))?;
     shm.set_owner(false);
     match file::open(&file::path_of(draft)) {
         Ok(file) => Ok(Some(Made { id: identify(&file)?, backing: Backing::Shm(shm), file })),
@@ -111,9 +121,9 @@ fn make(draft: &str, geometry: &Geometry) -> Result<Option<Made>> {
 /// The system's error inside one of `shared_memory`.
 pub(super) fn system_error(error: &ShmemError) -> io::Error {
     match error {
-        ShmemError::MapCreateFailed(errno) | ShmemError::MapOpenFailed(errno) | ShmemError::UnknownOsError(errno) => {
-            io::Error::from_raw_os_error(*errno as i32)
-        }
+        ShmemError::MapCreateFailed(errno)
+        | ShmemError::MapOpenFailed(errno)
+        | ShmemError::UnknownOsError(errno) => io::Error::from_raw_os_error(*errno as i32),
         other => io::Error::other(other.to_string()),
     }
 }

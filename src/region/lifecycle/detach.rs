@@ -32,7 +32,8 @@ fn remove_if_last(attachment: &Attachment) -> Result<()> {
     let facts = &attachment.facts;
     let (Some(path), Lifespan::Attached) = (&facts.path, facts.lifespan) else { return Ok(()) };
     let source = attachment.source();
-    let door = Transient::open(&source).map_err(|error| Error::system("opening the door", error))?;
+    let door =
+        Transient::open(&source).map_err(|error| Error::system("opening the door", error))?;
     // Who holds the door is arriving, and will be the last to leave; or is stopped, and the next to arrive resets.
     if take_door(&door, Mode::Exclusive, LEAVING)?
         && !participants::anybody_stays(&attachment.segment, &source)?
@@ -49,7 +50,11 @@ pub(in crate::region) extern "C" fn leave_all_at_exit() {
     let Ok(table) = table::lock() else { return };
     for member in table.members.iter().filter(|member| !member.attachment().is_severed()) {
         let attachment = member.attachment();
-        participants::announce_end(&attachment.segment, member.membership.id, member.membership.incarnation);
+        participants::announce_end(
+            &attachment.segment,
+            member.membership.id,
+            member.membership.incarnation,
+        );
         let _left_to_the_next_to_arrive = remove_if_last(attachment);
     }
 }

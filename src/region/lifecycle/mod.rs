@@ -49,7 +49,8 @@ fn take_door(door: &Transient, mode: Mode, patience: Duration) -> Result<bool> {
 }
 
 fn leads_to(path: &Path, file: FileId) -> Result<bool> {
-    let found = FileId::at(path).map_err(|error| Error::system("looking up the region's name", error))?;
+    let found =
+        FileId::at(path).map_err(|error| Error::system("looking up the region's name", error))?;
     Ok(found == Some(file))
 }
 
@@ -125,7 +126,10 @@ impl RegionOptions {
     }
 }
 
-fn attach(name: &str, mut step: impl FnMut(&mut Table, &RegionName) -> Result<Outcome>) -> Result<Region> {
+fn attach(
+    name: &str,
+    mut step: impl FnMut(&mut Table, &RegionName) -> Result<Outcome>,
+) -> Result<Region> {
     let name = RegionName::new(name)?;
     let start = Instant::now();
     let region = loop {
@@ -154,9 +158,11 @@ pub(super) fn destroy(name: &str) -> Result<()> {
         return Err(Error::RegionNotFound { name: name.as_str().to_owned() });
     };
     stamp::Stamp::read(&opened, &name)?;
-    let id = FileId::of(opened.as_fd()).map_err(|error| Error::system("looking at the region's file", error))?;
+    let id = FileId::of(opened.as_fd())
+        .map_err(|error| Error::system("looking at the region's file", error))?;
     let source = Source { file: opened.as_fd(), id, path: Some(&path) };
-    let door = Transient::open(&source).map_err(|error| Error::system("opening the door", error))?;
+    let door =
+        Transient::open(&source).map_err(|error| Error::system("opening the door", error))?;
     if !take_door(&door, Mode::Exclusive, ARRIVING)? {
         return Err(busy(&name));
     }

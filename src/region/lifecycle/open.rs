@@ -22,9 +22,14 @@ use crate::sys::file::{self, FileId};
 use crate::sys::limits;
 use crate::sys::lock::{Mode, Source, Transient};
 
-pub(super) fn open(table: &mut Table, name: &RegionName, options: &RegionOptions) -> Result<Outcome> {
+pub(super) fn open(
+    table: &mut Table,
+    name: &RegionName,
+    options: &RegionOptions,
+) -> Result<Outcome> {
     let Some(file) = stamp::open(name)? else { return Ok(Outcome::Absent) };
-    let id = FileId::of(file.as_fd()).map_err(|error| Error::system("looking at the region's file", error))?;
+    let id = FileId::of(file.as_fd())
+        .map_err(|error| Error::system("looking at the region's file", error))?;
     if let Some(region) = table.reopen(id, options)? {
         return Ok(Outcome::Attached(region));
     }
@@ -48,9 +53,16 @@ pub(super) fn open(table: &mut Table, name: &RegionName, options: &RegionOptions
     }
     options.check(name.as_str(), &geometry, lifespan)?;
     limits::check(geometry.total(), geometry.total() + geometry.capacity)?;
-    let facts =
-        Facts { name: name.as_str().to_owned(), path: Some(path.clone()), region: stamp.region, lifespan, file: id };
-    let Some(segment) = map(file, name, (&geometry, stamp.region))? else { return Ok(Outcome::Again) };
+    let facts = Facts {
+        name: name.as_str().to_owned(),
+        path: Some(path.clone()),
+        region: stamp.region,
+        lifespan,
+        file: id,
+    };
+    let Some(segment) = map(file, name, (&geometry, stamp.region))? else {
+        return Ok(Outcome::Again);
+    };
     let attachment = Attachment::new(segment, facts)?;
     let membership = join(&attachment)?;
     drop(door);
@@ -62,7 +74,11 @@ fn open_door(source: &Source<'_>) -> Result<Transient> {
 }
 
 /// Maps the region through its name. `None` when the name leads elsewhere by now.
-fn map(file: File, name: &RegionName, (geometry, region): (&Geometry, u64)) -> Result<Option<Segment>> {
+fn map(
+    file: File,
+    name: &RegionName,
+    (geometry, region): (&Geometry, u64),
+) -> Result<Option<Segment>> {
     let shm = match ShmemConf::new().os_id(name.segment()).open() {
         Ok(mut shm) => {
             shm.set_owner(false);
@@ -98,7 +114,8 @@ fn reset(source: &Source<'_>, name: &RegionName, geometry: &Geometry) -> Result<
         return Ok(());
     }
     if !participants::anybody_lives(source, geometry)? && leads_to(&path, source.id)? {
-        file::unlink(&path).map_err(|error| Error::system("removing an abandoned region", error))?;
+        file::unlink(&path)
+            .map_err(|error| Error::system("removing an abandoned region", error))?;
     }
     Ok(())
 }
@@ -106,8 +123,11 @@ fn reset(source: &Source<'_>, name: &RegionName, geometry: &Geometry) -> Result<
 /// Where a new region is wanted: makes way if this one is abandoned. Returns whether to look again.
 pub(super) fn reset_if_abandoned(name: &RegionName) -> Result<bool> {
     let Some(file) = stamp::open(name)? else { return Ok(true) };
-    let Ok((geometry, Lifespan::Attached)) = Stamp::read(&file, name)?.check(name) else { return Ok(false) };
-    let id = FileId::of(file.as_fd()).map_err(|error| Error::system("looking at the region's file", error))?;
+    let Ok((geometry, Lifespan::Attached)) = Stamp::read(&file, name)?.check(name) else {
+        return Ok(false);
+    };
+    let id = FileId::of(file.as_fd())
+        .map_err(|error| Error::system("looking at the region's file", error))?;
     let path = name.path();
     let source = Source { file: file.as_fd(), id, path: Some(&path) };
     if participants::anybody_lives(&source, &geometry)? {

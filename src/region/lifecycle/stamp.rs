@@ -15,7 +15,8 @@ use crate::sys::file;
 
 /// Opens the file of that name. `None` when there is none.
 pub(super) fn open(name: &RegionName) -> Result<Option<File>> {
-    let not_a_region = |found: &str| Error::NotARegion { name: name.as_str().to_owned(), found: found.to_owned() };
+    let not_a_region =
+        |found: &str| Error::NotARegion { name: name.as_str().to_owned(), found: found.to_owned() };
     let file = match file::open(&name.path()) {
         Ok(file) => file,
         Err(error) => {
@@ -46,7 +47,8 @@ pub(super) fn check_access(file: &File, name: &RegionName, options: &RegionOptio
     if options.allows_wider_access() {
         return Ok(());
     }
-    let status = file.metadata().map_err(|error| Error::system("looking at the region's file", error))?;
+    let status =
+        file.metadata().map_err(|error| Error::system("looking at the region's file", error))?;
     let (owner, me) = (status.uid(), nix::unistd::geteuid().as_raw());
     if owner != me {
         let reason = format!(
@@ -85,7 +87,9 @@ impl Stamp {
         let failed = |error: io::Error| Error::system("reading the region's header", error);
         let size = file.metadata().map_err(failed)?.len();
         if size < PAGE {
-            return not_a_region(format!("its file has {size} bytes, a region has at least {PAGE}"));
+            return not_a_region(format!(
+                "its file has {size} bytes, a region has at least {PAGE}"
+            ));
         }
         let mut bytes = [0; size_of::<Header>()];
         file.read_exact_at(&mut bytes, 0).map_err(failed)?;
@@ -93,7 +97,9 @@ impl Stamp {
         let short = |at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
         let magic = long(offset_of!(Header, magic));
         if magic != MAGIC {
-            return not_a_region(format!("its file starts with {magic:#018x}, a region with {MAGIC:#018x}"));
+            return not_a_region(format!(
+                "its file starts with {magic:#018x}, a region with {MAGIC:#018x}"
+            ));
         }
         Ok(Self {
             version: short(offset_of!(Header, layout_version)),
@@ -119,14 +125,20 @@ impl Stamp {
         }
         if self.fingerprint != layout_fingerprint() {
             let (expected, found) = (layout_fingerprint(), self.fingerprint);
-            return differs("layout fingerprint", format!("{expected:016x}"), format!("{found:016x}"));
+            return differs(
+                "layout fingerprint",
+                format!("{expected:016x}"),
+                format!("{found:016x}"),
+            );
         }
         let not_a_region = |found| Error::NotARegion { name: name.as_str().to_owned(), found };
         let (capacity, objects, participants) = self.numbers;
-        let geometry = Geometry::new(capacity, objects, participants)
-            .map_err(|error| not_a_region(format!("its header holds an impossible geometry ({error})")))?;
-        let lifespan = Lifespan::from_word(self.lifespan)
-            .ok_or_else(|| not_a_region(format!("its header holds {} as its life span", self.lifespan)))?;
+        let geometry = Geometry::new(capacity, objects, participants).map_err(|error| {
+            not_a_region(format!("its header holds an impossible geometry ({error})"))
+        })?;
+        let lifespan = Lifespan::from_word(self.lifespan).ok_or_else(|| {
+            not_a_region(format!("its header holds {} as its life span", self.lifespan))
+        })?;
         if geometry.capacity != capacity || self.region == 0 {
             return Err(not_a_region("its header was never finished".to_owned()));
         }

@@ -1,0 +1,126 @@
+//! Names bound to objects: copy-on-write buckets.
+//!
+//! ```text
+//! lookup: load the bucket word · pin what it names, or again · read
+//! bind:   S1 claim slot n · S2 old = bucket word, pin old, read it · S3 n.link = old or EMPTY, bytes, pin n,
+//!         READY(me) · S4 CAS bucket old -> n (lost: evict n, unpin, from S1) · S5 evict old · S6 n.link = none ·
+//!         S7 unpin n and old
+//! ```
+//!
+//! Killed with the link set: the reaper, before it clears the dead one's counts, loads the bucket word, evicts `old`
+//! unless it is current, and `n` unless it is current. Idempotent, whatever others bound meanwhile, because an object
+//! id is never given twice and `n`, pinned, keeps its slot until S7.
+
+use crate::actor::{Actor, Refusal};
+use crate::error::{Error, Result};
+use crate::layout::participant::ParticipantId;
+use crate::layout::slot::{Link, ObjectId, Slot, SlotWord, State};
+use crate::names::{self, Bucket};
+use crate::region::pin::Pin;
+use crate::sync::Ordering;
+
+impl<'a> Actor<'a> {
+    /// The object a name is bound to.
+    pub(crate) fn lookup(&self, name: &str) -> Result<Option<ObjectId>> {
+        let bucket = names::bucket_of(name);
+        let Some((_pin, names)) = self.read_bucket(bucket)? else { return Ok(None) };
+        Ok(names.find(name).filter(|&id| self.is_bindable(id)))
+    }
+
+    /// Binds a name to an object, or to nothing; what it was bound to before.
+    pub(crate) fn bind(
+        &self,
+        name: &str,
+        target: Option<ObjectId>,
+    ) -> Result<Option<ObjectId>, Refusal> {
+        if let Some(id) = target.filter(|&id| !self.is_bindable(id)) {
+            let region = self.segment.header().region_id.load(Ordering::Relaxed);
+            return Err(Error::NotFound { key: id.key(region) }.into());
+        }
+        loop {
+            let bucket = names::bucket_of(name);
+            let (old, mut names) = match self.read_bucket(bucket)? {
+                Some((pin, names)) => (Some(pin), names),
+                None => (None, Bucket::default()),
+            };
+            let before = names.find(name).filter(|&id| self.is_bindable(id));
+            if target.is_none() && before.is_none() {
+                return Ok(None);
+            }
+            names.entries.retain(|(bound, id)| bound != name && self.is_bindable(*id));
+            names.entries.extend(target.map(|id| (name.to_owned(), id)));
+            if self.replace_bucket(bucket, old, &names)? {
+                return Ok(before);
+            }
+        }
+    }
+
+    /// Whether the object is there or promised.
+    fn is_bindable(&self, id: ObjectId) -> bool {
+        self.segment.slot(id.slot()).is_some_and(|slot| {
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            word.is_generation_of(id)
+                && matches!(word.state(), Some(State::Ready | State::Pending | State::Filling))
+        })
+    }
+
+    fn read_bucket(&self, bucket: u64) -> Result<Option<(Pin<'a>, Bucket)>> {
+        loop {
+            let word = self.segment.name_bucket(bucket).load(Ordering::SeqCst);
+            let Some(current) = ObjectId::from_word(word) else { return Ok(None) };
+            if let Some(pin) = self.pin(current)? {
+                let names = Bucket::decode(pin.bytes()?)?;
+                return Ok(Some((pin, names)));
+            }
+        }
+    }
+
+    /// S3 to S7; `false`: the bucket was replaced meanwhile.
+    fn replace_bucket(
+        &self,
+        bucket: u64,
+        old: Option<Pin<'a>>,
+        names: &Bucket,
+    ) -> Result<bool, Refusal> {
+        let bytes = names.encode();
+        let writing = self.start_writing(bytes.len() as u64)?;
+        let (index, slot, word) =
+            (writing.claimed.index, writing.claimed.slot, writing.claimed.word);
+        self.write_block(index, writing.block, &bytes)?;
+        let old_id = old.as_ref().map(|pin| pin.id);
+        slot.place.store(bucket + 1, Ordering::Relaxed);
+        slot.link.store(Link::replacing(old_id).0, Ordering::Relaxed);
+        let new = self.pin_own(writing.claimed.id(), slot)?;
+        let ready = SlotWord::new(word.generation(), State::Ready).owned_by(self.me);
+        let id = writing.publish_as(ready, bytes.len() as u64, names::FINGERPRINT);
+        let (from, cell) = (old_id.map_or(0, |id| id.0), self.segment.name_bucket(bucket));
+        let replaced =
+            cell.compare_exchange(from, id.0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        match old_id {
+            _ if !replaced => drop(self.evict(id)),
+            Some(predecessor) => drop(self.evict(predecessor)),
+            None => {}
+        }
+        new.slot.link.store(Link::NONE.0, Ordering::SeqCst);
+        Ok(replaced)
+    }
+
+    /// Finishes or undoes the set of a bucket that a dead participant left unfinished. Before its counts are cleared.
+    pub(crate) fn reap_bucket(&self, index: u32, slot: &Slot, dead: ParticipantId) {
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if !word.is_owned_by(dead) || !matches!(word.state(), Some(State::Ready | State::Retired)) {
+            return;
+        }
+        let Some(predecessor) = Link(slot.link.load(Ordering::SeqCst)).predecessor() else {
+            return;
+        };
+        let Some(bucket) = slot.place.load(Ordering::SeqCst).checked_sub(1) else { return };
+        let current = ObjectId::from_word(self.segment.name_bucket(bucket).load(Ordering::SeqCst));
+        let version = ObjectId::new(index, word.generation());
+        for id in [predecessor, Some(version)].into_iter().flatten() {
+            if current != Some(id) {
+                self.evict(id);
+            }
+        }
+    }
+}

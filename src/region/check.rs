@@ -1,0 +1,315 @@
+//! `check()`: walks everything and states every broken invariant.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use crate::layout::block::{Block, BlockRef};
+use crate::layout::class::Class;
+use crate::layout::geometry::NAME_BUCKETS;
+use crate::layout::participant::{EntryWord, ParticipantId, Presence};
+use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::layout::unit::{Unit, UnitWord};
+use crate::segment::Segment;
+use crate::sync::Ordering;
+
+/// What a walk over a region found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// Objects that can be got, without the region's own.
+    pub objects: u64,
+    /// Objects that are evicted and still pinned.
+    pub retired: u64,
+    /// Objects that are promised.
+    pub pending: u64,
+    /// Slots in which a put, a set or an eviction is under way.
+    pub in_progress: u64,
+    /// Names that are bound.
+    pub names: u64,
+    /// Pins held by all participants together.
+    pub pins: u64,
+    /// Participants.
+    pub participants: u64,
+    /// Bytes that objects hold, rounded up to their blocks.
+    pub bytes_in_use: u64,
+    /// Bytes of the data area that are committed.
+    pub bytes_committed: u64,
+    /// Every broken invariant, in words.
+    pub violations: Vec<String>,
+}
+
+impl Report {
+    /// Whether nothing is broken.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.violations.is_empty()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} objects, {} retired, {} pending, {} in progress, {} names, {} pins, {} participants, {} of {} committed \
+             bytes in use",
+            self.objects,
+            self.retired,
+            self.pending,
+            self.in_progress,
+            self.names,
+            self.pins,
+            self.participants,
+            self.bytes_in_use,
+            self.bytes_committed
+        )?;
+        self.violations.iter().try_for_each(|violation| write!(f, "\n  broken: {violation}"))
+    }
+}
+
+/// One walk. What live participants are in the middle of is counted, not blamed.
+pub(crate) struct Walk<'a> {
+    segment: &'a Segment,
+    is_alive: &'a dyn Fn(ParticipantId) -> bool,
+    report: Report,
+    /// Who owns each unit of a span, by slot.
+    spans: HashMap<u32, u32>,
+}
+
+impl<'a> Walk<'a> {
+    /// Walks the region.
+    pub(crate) fn over(
+        segment: &'a Segment,
+        is_alive: &'a dyn Fn(ParticipantId) -> bool,
+    ) -> Report {
+        let mut walk = Self { segment, is_alive, report: Report::default(), spans: HashMap::new() };
+        walk.entries();
+        for index in 1..segment.committed_slots() {
+            walk.slot(index);
+        }
+        for unit in 0..segment.frontier() {
+            walk.unit(unit);
+        }
+        walk.names();
+        walk.report
+    }
+
+    fn blame(&mut self, violation: String) {
+        self.report.violations.push(violation);
+    }
+
+    fn is_lost(&self, owner: Option<ParticipantId>) -> bool {
+        owner.is_none_or(|p| !(self.is_alive)(p))
+    }
+
+    fn entries(&mut self) {
+        for p in self.segment.participants() {
+            let word = EntryWord(self.segment.entry(p).word.load(Ordering::SeqCst));
+            match word.presence() {
+                None => self.blame(format!("{p:?} has an entry of unknown presence {:#x}", word.0)),
+                Some(Presence::Vacant) => {}
+                Some(_) => {
+                    self.report.participants += 1;
+                    if !(self.is_alive)(p) {
+                        self.blame(format!("{p:?} is dead and not reaped"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn slot(&mut self, index: u32) {
+        let Some(slot) = self.segment.slot(index) else { return };
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        let block = BlockRef(slot.block.load(Ordering::SeqCst));
+        let pins = self.pins_of(index);
+        let Some(state) = word.state() else {
+            return self.blame(format!("slot {index} has the unknown word {:#x}", word.0));
+        };
+        match state {
+            State::Free => {
+                if pins > 0 {
+                    self.blame(format!("slot {index} is FREE and pinned {pins} times"));
+                }
+            }
+            State::Writing | State::Filling | State::Reclaiming => {
+                self.report.in_progress += 1;
+                if self.is_lost(word.owner()) {
+                    self.blame(format!(
+                        "slot {index} is {state:?} by {:?}, who is dead",
+                        word.owner()
+                    ));
+                }
+                if let Some(Block::Span { first, count }) = block.get() {
+                    self.spans
+                        .extend((first..first.saturating_add(count)).map(|unit| (unit, index)));
+                }
+            }
+            State::Pending => {
+                self.report.pending += 1;
+                let keeper = ParticipantId::from_tag(slot.keeper.load(Ordering::SeqCst));
+                if self.is_lost(keeper) {
+                    self.blame(format!("slot {index} is PENDING, kept by {keeper:?}, who is dead: waiters would hang"));
+                }
+            }
+            State::Broken => self.report.pending += 1,
+            State::Ready => {
+                let own = slot.place.load(Ordering::SeqCst) != 0
+                    && slot.fingerprint.load(Ordering::SeqCst) == crate::names::FINGERPRINT.get();
+                self.report.objects += u64::from(!own);
+                self.owned(index, word, block);
+            }
+            State::Retired => {
+                self.report.retired += 1;
+                if pins == 0 && self.is_still(index, word) {
+                    self.blame(format!("slot {index} is RETIRED, not pinned and not reclaimed"));
+                }
+                self.owned(index, word, block);
+            }
+        }
+    }
+
+    /// Whether the slot's word is what it was: a walk meets operations under way.
+    fn is_still(&self, index: u32, word: SlotWord) -> bool {
+        (0..20).all(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+            self.segment.slot(index).is_some_and(|slot| slot.word.load(Ordering::SeqCst) == word.0)
+                && self.pins(index).next().is_none()
+        })
+    }
+
+    fn pins(&self, index: u32) -> impl Iterator<Item = (ParticipantId, u16)> {
+        let counts = self.segment.participants().map(move |p| (p, self.segment.count(p, index)));
+        counts.map(|(p, count)| (p, count.load(Ordering::SeqCst))).filter(|&(_, count)| count != 0)
+    }
+
+    fn pins_of(&mut self, index: u32) -> u64 {
+        let pins: Vec<_> = self.pins(index).collect();
+        for &(p, count) in &pins {
+            if count >= 0x8000 {
+                self.blame(format!(
+                    "{p:?} has {count} pins of slot {index}: a count fell below zero"
+                ));
+            }
+            let word = EntryWord(self.segment.entry(p).word.load(Ordering::SeqCst));
+            if word.presence() == Some(Presence::Vacant) {
+                self.blame(format!("{p:?} is vacant and has {count} pins of slot {index}"));
+            }
+        }
+        let sum = pins.iter().map(|&(_, count)| u64::from(count)).sum();
+        self.report.pins += sum;
+        sum
+    }
+
+    /// A READY or RETIRED slot owns its block.
+    fn owned(&mut self, index: u32, word: SlotWord, block: BlockRef) {
+        let len = self.segment.slot(index).map_or(0, |slot| slot.len.load(Ordering::SeqCst));
+        let owns = match block.get() {
+            None => false,
+            Some(Block::None) => true,
+            Some(Block::Cell { unit, index: cell, class }) => {
+                self.report.bytes_in_use += class.bytes();
+                self.is_slab(unit, class)
+                    && self.segment.block_words(unit, class)[cell as usize].load(Ordering::SeqCst)
+                        == index
+            }
+            Some(Block::Span { first, count }) => {
+                self.report.bytes_in_use += block.size();
+                self.spans.extend((first..first.saturating_add(count)).map(|unit| (unit, index)));
+                (first..first.saturating_add(count))
+                    .all(|unit| self.unit_word(unit) == Some(Unit::Span(index)))
+            }
+        };
+        let unchanged =
+            self.segment.slot(index).is_some_and(|slot| slot.word.load(Ordering::SeqCst) == word.0);
+        if unchanged && (!owns || len > block.size() || !self.segment.contains(block, len)) {
+            self.blame(format!(
+                "slot {index} ({word:?}) with {len} bytes does not own its block {block:?}"
+            ));
+        }
+    }
+
+    fn unit_word(&self, unit: u32) -> Option<Unit> {
+        UnitWord(self.segment.unit(unit)?.word.load(Ordering::SeqCst)).get()
+    }
+
+    fn is_slab(&self, unit: u32, class: Class) -> bool {
+        matches!(self.unit_word(unit), Some(Unit::Slab(found) | Unit::Retiring(found, _)) if found == class)
+    }
+
+    fn unit(&mut self, unit: u32) {
+        let Some(word) = self.unit_word(unit) else {
+            return self.blame(format!("unit {unit} has an unknown word"));
+        };
+        self.report.bytes_committed +=
+            if word == Unit::Cold { 0 } else { crate::layout::geometry::UNIT };
+        match word {
+            Unit::Cold | Unit::Free => {}
+            Unit::Warming(p) | Unit::Trimming(p) | Unit::Retiring(_, p)
+                if self.is_lost(Some(p)) =>
+            {
+                self.blame(format!("unit {unit} is {word:?}, who is dead"));
+            }
+            Unit::Warming(_) | Unit::Trimming(_) => {}
+            Unit::Span(slot) => {
+                let known = self.spans.get(&unit) == Some(&slot);
+                if !known
+                    && self.is_leaked(slot, |block| match block {
+                        Block::Span { first, count } => {
+                            (first..first.saturating_add(count)).contains(&unit)
+                        }
+                        _ => false,
+                    })
+                    && self.unit_word(unit) == Some(word)
+                {
+                    self.blame(format!(
+                        "unit {unit} is leaked: it says slot {slot}, which has another block"
+                    ));
+                }
+            }
+            Unit::Slab(class) | Unit::Retiring(class, _) => self.cells(unit, class),
+        }
+    }
+
+    fn cells(&mut self, unit: u32, class: Class) {
+        let words = self.segment.block_words(unit, class);
+        let tags: Vec<_> = words.iter().map(|word| word.load(Ordering::SeqCst)).collect();
+        for (cell, tag) in tags.into_iter().enumerate().filter(|&(_, tag)| tag != 0) {
+            let expected = Block::Cell { unit, index: cell as u32, class };
+            if self.is_leaked(tag, |block| block == expected)
+                && words[cell].load(Ordering::SeqCst) == tag
+                && self.is_slab(unit, class)
+            {
+                self.blame(format!("cell {cell} of unit {unit} is leaked: it says slot {tag}, which has another block"));
+            }
+        }
+    }
+
+    /// Whether a block that carries a slot's tag is not that slot's, now and a little later.
+    fn is_leaked(&self, slot: u32, is_mine: impl Fn(Block) -> bool) -> bool {
+        (0..20).all(|attempt| {
+            if attempt > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            self.segment.slot(slot).is_none_or(|slot| {
+                let word = SlotWord(slot.word.load(Ordering::SeqCst));
+                let block = BlockRef(slot.block.load(Ordering::SeqCst)).get();
+                word.is(State::Free) || !block.is_some_and(&is_mine)
+            })
+        })
+    }
+
+    fn names(&mut self) {
+        for bucket in 0..NAME_BUCKETS {
+            let word = self.segment.name_bucket(bucket).load(Ordering::SeqCst);
+            let Some(id) = ObjectId::from_word(word) else { continue };
+            let is_ready = || {
+                self.segment
+                    .slot(id.slot())
+                    .is_some_and(|slot| SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id))
+            };
+            if !is_ready() && self.segment.name_bucket(bucket).load(Ordering::SeqCst) == word {
+                self.blame(format!("name bucket {bucket} names {id:?}, which is not READY"));
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Evicting and reclaiming.
+//!
+//! ```text
+//! evict(k):       CAS READY(g) | PENDING(g) | BROKEN(g) -> RETIRED(g), WAITERS kept · wake · try_reclaim
+//!                 FILLING(g): CAS EVICTED in · wake; the writer's publication finishes it
+//! try_reclaim(i): e = fork_epoch · any count of the slot? return · fork_epoch == e? else again ·
+//!                 CAS RETIRED(g) -> RECLAIMING(g, me) · wake · return the block · word = FREE(g + 1)
+//! ```
+//!
+//! Killed after RETIRED: whoever unpins last reclaims it, or else the reaper, who tries every RETIRED slot. Killed in
+//! RECLAIMING: the reaper returns the block, if it still carries the slot's tag, and frees the slot.
+
+use crate::actor::Actor;
+use crate::error::Result;
+use crate::layout::block::BlockRef;
+use crate::layout::slot::{BOUND, EVICTED, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::pins;
+use crate::region::pin::Pin;
+use crate::sync::Ordering;
+use crate::sys::futex;
+
+/// Wakes everybody who sleeps on a slot's word.
+pub(crate) fn wake(slot: &Slot) {
+    futex::wake_low(&slot.word, u32::MAX >> 1);
+}
+
+/// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
+/// those who sleep.
+pub(crate) fn retired(word: SlotWord) -> SlotWord {
+    word.with_state(State::Retired).without(EVICTED | BOUND)
+}
+
+impl<'a> Actor<'a> {
+    /// Evicts an object; `false` when it was not there.
+    #[inline]
+    pub(crate) fn evict(&self, id: ObjectId) -> bool {
+        let Some(slot) = self.segment.slot(id.slot()) else { return false };
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        loop {
+            if !word.is_generation_of(id) {
+                return false;
+            }
+            let next = match word.state() {
+                Some(State::Ready | State::Pending | State::Broken) => retired(word),
+                Some(State::Filling) if !word.has(EVICTED) => word.with(EVICTED),
+                _ => return false,
+            };
+            match slot.word.compare_exchange_weak(
+                word.0,
+                next.0,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => {
+                    if word.has(WAITERS) {
+                        wake(slot);
+                    }
+                    if next.is(State::Retired) {
+                        self.try_reclaim(id.slot(), slot, next);
+                    }
+                    return true;
+                }
+                Err(found) => word = SlotWord(found),
+            }
+        }
+    }
+
+    /// Evicts an object and keeps it pinned: of any number of takers one gets it.
+    pub(crate) fn take(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
+        let Some(pin) = self.pin(id)? else { return Ok(None) };
+        let mut word = SlotWord(pin.slot.word.load(Ordering::SeqCst));
+        while word.is_ready(id) {
+            let next = retired(word);
+            match pin.slot.word.compare_exchange_weak(
+                word.0,
+                next.0,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => return Ok(Some(pin)),
+                Err(found) => word = SlotWord(found),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether an object is there to be got.
+    pub(crate) fn exists(&self, id: ObjectId) -> bool {
+        self.segment
+            .slot(id.slot())
+            .is_some_and(|slot| SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id))
+    }
+
+    /// Reclaims a slot that was evicted, unless somebody still looks at it.
+    #[inline]
+    pub(crate) fn reclaim_if_retired(&self, index: u32, slot: &Slot) {
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if word.is(State::Retired) {
+            self.try_reclaim(index, slot, word);
+        }
+    }
+
+    /// `word`: the RETIRED word seen.
+    pub(crate) fn try_reclaim(&self, index: u32, slot: &Slot, word: SlotWord) {
+        let epoch = &self.segment.header().fork_epoch;
+        let mut word = word;
+        loop {
+            let before = epoch.load(Ordering::SeqCst);
+            if pins::is_pinned(self.segment, index) {
+                return;
+            }
+            if epoch.load(Ordering::SeqCst) != before {
+                continue;
+            }
+            let mine = word.with_state(State::Reclaiming).owned_by(self.me);
+            match slot.word.compare_exchange(word.0, mine.0, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return self.reclaim(index, slot, mine),
+                Err(found) => {
+                    let found = SlotWord(found);
+                    if !found.is(State::Retired) || found.generation() != word.generation() {
+                        return;
+                    }
+                    word = found;
+                }
+            }
+        }
+    }
+
+    /// Returns block and slot of a slot that is RECLAIMING by this participant.
+    fn reclaim(&self, index: u32, slot: &Slot, word: SlotWord) {
+        if word.has(WAITERS) {
+            wake(slot);
+        }
+        self.return_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
+        self.return_slot(index, slot, word);
+    }
+}

@@ -1,0 +1,79 @@
+//! Pinned objects: the guards whose life keeps a block where it is.
+
+use std::ptr::NonNull;
+
+use crate::actor::Actor;
+use crate::error::{Error, Result};
+use crate::layout::block::BlockRef;
+use crate::layout::slot::{ObjectId, Slot};
+use crate::pins::{self, PinOutcome};
+use crate::sync::Ordering;
+
+/// An object pinned for as long as a protocol step needs it.
+#[derive(Debug)]
+pub(crate) struct Pin<'a> {
+    actor: Actor<'a>,
+    pub(crate) id: ObjectId,
+    pub(crate) slot: &'a Slot,
+}
+
+impl<'a> Actor<'a> {
+    /// Pins an object; `None` when it is not READY.
+    #[inline]
+    pub(crate) fn pin(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
+        match pins::pin(self.segment, self.me, &self.local.gate, id)? {
+            PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
+            PinOutcome::Missed(slot) => {
+                self.reclaim_if_retired(id.slot(), slot);
+                Ok(None)
+            }
+            PinOutcome::Absent => Ok(None),
+        }
+    }
+
+    /// Pins an object that this participant itself is about to publish.
+    pub(crate) fn pin_own(&self, id: ObjectId, slot: &'a Slot) -> Result<Pin<'a>> {
+        pins::pin_again(self.segment, self.me, &self.local.gate, id)?;
+        Ok(Pin { actor: *self, id, slot })
+    }
+
+    /// Gives back a pin; whoever gives back the last one of an evicted object reclaims it.
+    #[inline]
+    pub(crate) fn unpin(&self, id: ObjectId, slot: &Slot) -> Result<()> {
+        if pins::unpin(self.segment, self.me, id.slot())? {
+            self.reclaim_if_retired(id.slot(), slot);
+        }
+        Ok(())
+    }
+}
+
+impl Pin<'_> {
+    /// Where the bytes lie, and how many they are.
+    #[inline]
+    pub(crate) fn place(&self) -> Result<(NonNull<u8>, usize)> {
+        let block = BlockRef(self.slot.block.load(Ordering::Relaxed));
+        let len = self.slot.len.load(Ordering::Relaxed);
+        if len > block.size() {
+            return Err(Error::corrupt(format!("{:?} says {len} bytes in {block:?}", self.id)));
+        }
+        Ok((self.actor.segment.view(block, len)?, len as usize))
+    }
+
+    pub(crate) fn bytes(&self) -> Result<&[u8]> {
+        let (start, len) = self.place()?;
+        // SAFETY: the object is READY, so nobody writes its bytes, and pinned for as long as `self` lives.
+        Ok(unsafe { std::slice::from_raw_parts(start.as_ptr(), len) })
+    }
+
+    /// Leaves the pin counted: somebody else will give it back.
+    pub(crate) fn into_counted(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Pin<'_> {
+    fn drop(&mut self) {
+        // A count below zero is reported by `check()`; a drop has nobody to tell.
+        let _ = self.actor.unpin(self.id, self.slot);
+    }
+}

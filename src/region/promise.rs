@@ -1,0 +1,267 @@
+//! Promises: keys handed out before their value exists.
+//!
+//! ```text
+//! reserve: CAS FREE -> WRITING(me) · keeper = me · word = PENDING
+//! set:     F1 CAS PENDING -> FILLING(me) · F2 block, bytes · F3 CAS loop -> READY, or RETIRED if EVICTED came in ·
+//!          wake · reclaim
+//! abort:   return the block · CAS loop -> PENDING (RETIRED if EVICTED) · keeper NONE? CAS PENDING -> BROKEN · wake
+//! fail:    keeper is me · CAS PENDING -> BROKEN · wake
+//! wait:    READY: pin · BROKEN: error · other generation, RETIRED, EVICTED: gone · else CAS WAITERS in, sleep
+//! ```
+//!
+//! Killed between any two: the reaper clears the keeper, turns FILLING(dead) into PENDING, and PENDING without a keeper
+//! into BROKEN, and wakes every slot with WAITERS, so nobody sleeps on a promise whose promiser is dead.
+
+use crate::actor::{Actor, Refusal};
+use crate::connector::Fill;
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::index::ClaimedSlot;
+use crate::key::Key;
+use crate::layout::block::BlockRef;
+use crate::layout::participant::ParticipantId;
+use crate::layout::slot::{EVICTED, Link, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::region::evict::{retired, wake};
+use crate::region::pin::Pin;
+use crate::sync::Ordering;
+
+/// What a look at a promised object found.
+#[derive(Debug)]
+pub(crate) enum Promised<'a> {
+    /// The value.
+    Value(Pin<'a>),
+    /// It will never come.
+    Broken,
+    /// It was evicted, or never existed.
+    Gone,
+    /// Not yet: sleep on the slot's word as long as it is this one.
+    Pending(&'a Slot, SlotWord),
+}
+
+impl<'a> Actor<'a> {
+    fn key(&self, id: ObjectId) -> Key {
+        id.key(self.segment.header().region_id.load(Ordering::Relaxed))
+    }
+
+    /// Promises an object.
+    pub(crate) fn reserve(&self) -> Result<ObjectId, Refusal> {
+        let claimed = self.claim_slot()?;
+        claimed.slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
+        claimed.slot.link.store(Link::NONE.0, Ordering::Relaxed);
+        claimed.slot.keeper.store(self.me.tag(), Ordering::SeqCst);
+        claimed
+            .slot
+            .word
+            .store(SlotWord::new(claimed.word.generation(), State::Pending).0, Ordering::SeqCst);
+        Ok(claimed.id())
+    }
+
+    /// Gives a promised object its value.
+    pub(crate) fn set_with(
+        &self,
+        id: ObjectId,
+        (guess, fingerprint): (u64, Fingerprint),
+        fill: &mut Fill<'_>,
+    ) -> Result<(), Refusal> {
+        let filling = self.start_filling(id)?;
+        let mut size = guess;
+        loop {
+            let block = self.claim_block(&filling.claimed, size)?;
+            let written = self.fill_block(id.slot(), block, fill)?;
+            if written <= block.size() {
+                return filling.publish(written, fingerprint).map_err(Refusal::Error);
+            }
+            self.abandon_block(id.slot(), block);
+            filling.claimed.slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
+            size = written;
+        }
+    }
+
+    fn start_filling(&self, id: ObjectId) -> Result<Filling<'a>> {
+        let gone = || Error::NotFound { key: self.key(id) };
+        let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        loop {
+            if !word.is_generation_of(id) {
+                return Err(gone());
+            }
+            match word.state() {
+                Some(State::Pending) => {}
+                Some(State::Filling | State::Ready) => {
+                    return Err(Error::AlreadySet { key: self.key(id) });
+                }
+                Some(State::Broken) => return Err(Error::Broken { key: self.key(id) }),
+                _ => return Err(gone()),
+            }
+            let mine = word.with_state(State::Filling).owned_by(self.me);
+            match slot.word.compare_exchange_weak(
+                word.0,
+                mine.0,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => {
+                    let claimed = ClaimedSlot { slot, index: id.slot(), word: mine };
+                    return Ok(Filling { actor: *self, claimed });
+                }
+                Err(found) => word = SlotWord(found),
+            }
+        }
+    }
+
+    /// Says that a promised value will never come. Only who keeps the promise may.
+    pub(crate) fn fail(&self, id: ObjectId) -> Result<()> {
+        let gone = || Error::NotFound { key: self.key(id) };
+        let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        match word.state() {
+            _ if !word.is_generation_of(id) => return Err(gone()),
+            Some(State::Pending) => {}
+            Some(State::Filling | State::Ready) => {
+                return Err(Error::AlreadySet { key: self.key(id) });
+            }
+            Some(State::Broken) => return Ok(()),
+            _ => return Err(gone()),
+        }
+        if slot.keeper.load(Ordering::SeqCst) != self.me.tag() {
+            return Err(Error::NotOwner { token: "promise" });
+        }
+        if self.break_promise(slot, word.generation()) {
+            return Ok(());
+        }
+        // Somebody was faster: look again at what it is now.
+        self.fail(id)
+    }
+
+    /// CAS PENDING -> BROKEN and wake; `false` when it is not PENDING in that generation.
+    pub(crate) fn break_promise(&self, slot: &Slot, generation: u64) -> bool {
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        while word.is(State::Pending) && word.generation() == generation {
+            let broken = word.with_state(State::Broken);
+            match slot.word.compare_exchange_weak(
+                word.0,
+                broken.0,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => {
+                    if word.has(WAITERS) {
+                        wake(slot);
+                    }
+                    return true;
+                }
+                Err(found) => word = SlotWord(found),
+            }
+        }
+        false
+    }
+
+    /// Looks at a promised object, announcing a sleeper when there is nothing yet.
+    pub(crate) fn look(&self, id: ObjectId) -> Result<Promised<'a>> {
+        let Some(slot) = self.segment.slot(id.slot()) else { return Ok(Promised::Gone) };
+        loop {
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            match word.state() {
+                _ if !word.is_generation_of(id) || word.has(EVICTED) => return Ok(Promised::Gone),
+                Some(State::Ready) => {
+                    if let Some(pin) = self.pin(id)? {
+                        return Ok(Promised::Value(pin));
+                    }
+                }
+                Some(State::Broken) => return Ok(Promised::Broken),
+                Some(State::Pending | State::Filling) => {
+                    let waited = word.with(WAITERS);
+                    let announced = word == waited
+                        || slot
+                            .word
+                            .compare_exchange(word.0, waited.0, Ordering::SeqCst, Ordering::SeqCst)
+                            .is_ok();
+                    if announced {
+                        return Ok(Promised::Pending(slot, waited));
+                    }
+                }
+                _ => return Ok(Promised::Gone),
+            }
+        }
+    }
+}
+
+/// A promised slot in FILLING by this participant; dropped unpublished, it is PENDING again.
+struct Filling<'a> {
+    actor: Actor<'a>,
+    claimed: ClaimedSlot<'a>,
+}
+
+impl Filling<'_> {
+    fn publish(self, len: u64, fingerprint: Fingerprint) -> Result<()> {
+        let slot = self.claimed.slot;
+        slot.len.store(len, Ordering::Relaxed);
+        slot.fingerprint.store(fingerprint.get(), Ordering::Relaxed);
+        let evicted = self.actor.leave_filling(&self.claimed, State::Ready);
+        let key = self.actor.key(self.claimed.id());
+        std::mem::forget(self);
+        if evicted { Err(Error::NotFound { key }) } else { Ok(()) }
+    }
+}
+
+impl Drop for Filling<'_> {
+    fn drop(&mut self) {
+        let ClaimedSlot { slot, index, word } = self.claimed;
+        self.actor.abandon_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
+        slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
+        if !self.actor.leave_filling(&self.claimed, State::Pending)
+            && slot.keeper.load(Ordering::SeqCst) == 0
+        {
+            self.actor.break_promise(slot, word.generation());
+        }
+    }
+}
+
+impl Actor<'_> {
+    /// CAS loop FILLING -> `next`, or RETIRED when EVICTED came in (`true`); wakes, reclaims.
+    fn leave_filling(&self, claimed: &ClaimedSlot<'_>, next: State) -> bool {
+        let slot = claimed.slot;
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        loop {
+            let evicted = word.has(EVICTED);
+            let after = if evicted { retired(word) } else { word.with_state(next) };
+            let after = after.unowned();
+            match slot.word.compare_exchange_weak(
+                word.0,
+                after.0,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => {
+                    if word.has(WAITERS) && (evicted || next == State::Ready) {
+                        wake(slot);
+                    }
+                    if evicted {
+                        self.try_reclaim(claimed.index, slot, after);
+                    }
+                    return evicted;
+                }
+                Err(found) => word = SlotWord(found),
+            }
+        }
+    }
+
+    /// Undoes FILLING of a dead participant: PENDING again, or RETIRED when EVICTED came in.
+    pub(crate) fn reap_filling(&self, slot: &Slot, dead: ParticipantId) {
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        while word.is(State::Filling) && word.is_owned_by(dead) {
+            let next =
+                if word.has(EVICTED) { retired(word) } else { word.with_state(State::Pending) };
+            let next = next.unowned();
+            match slot.word.compare_exchange_weak(
+                word.0,
+                next.0,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => return,
+                Err(found) => word = SlotWord(found),
+            }
+        }
+    }
+}

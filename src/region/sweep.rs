@@ -1,0 +1,73 @@
+//! Reaping, the part that walks the region: what a dead participant left half done is finished or undone.
+//!
+//! R0 elect, ask again, DYING (participants) · R1 per slot, in this order: unfinished sets · keeper · WRITING, FILLING,
+//! RECLAIMING by tag · its count = 0 · try_reclaim if RETIRED · BOUND: evict · wake if WAITERS · R3 unit words · R4 the
+//! entry is vacated last (participants). Every step is an idempotent CAS: a killed reaper's work is done once more by
+//! the next one.
+
+use crate::actor::Actor;
+use crate::layout::block::BlockRef;
+use crate::layout::participant::ParticipantId;
+use crate::layout::slot::{BOUND, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::region::evict::wake;
+use crate::sync::Ordering;
+
+impl Actor<'_> {
+    /// R1 and R3 for one dead participant. The caller has been elected.
+    pub(crate) fn sweep(&self, dead: ParticipantId) {
+        for index in 1..self.segment.committed_slots() {
+            if let Some(slot) = self.segment.slot(index) {
+                self.sweep_slot(index, slot, dead);
+            }
+        }
+        self.reap_units(dead);
+    }
+
+    fn sweep_slot(&self, index: u32, slot: &Slot, dead: ParticipantId) {
+        self.reap_bucket(index, slot, dead);
+        if slot.keeper.load(Ordering::SeqCst) == dead.tag() {
+            let _ = slot.keeper.compare_exchange(dead.tag(), 0, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        self.undo_half_done(index, slot, dead);
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if word.is(State::Pending) && slot.keeper.load(Ordering::SeqCst) == 0 {
+            self.break_promise(slot, word.generation());
+        }
+        let count = self.segment.count(dead, index);
+        if count.load(Ordering::SeqCst) != 0 {
+            count.store(0, Ordering::SeqCst);
+        }
+        self.reclaim_if_retired(index, slot);
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if word.has(BOUND) && word.is_owned_by(dead) && word.is(State::Ready) {
+            self.evict(ObjectId::new(index, word.generation()));
+        }
+        if SlotWord(slot.word.load(Ordering::SeqCst)).has(WAITERS) {
+            wake(slot);
+        }
+    }
+
+    fn undo_half_done(&self, index: u32, slot: &Slot, dead: ParticipantId) {
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if !word.is_owned_by(dead) {
+            return;
+        }
+        match word.state() {
+            Some(State::Writing | State::Reclaiming) => {
+                if word.has(WAITERS) {
+                    wake(slot);
+                }
+                self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
+                let free = word.next_free();
+                let _ =
+                    slot.word.compare_exchange(word.0, free.0, Ordering::SeqCst, Ordering::SeqCst);
+            }
+            Some(State::Filling) => {
+                self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
+                slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
+                self.reap_filling(slot, dead);
+            }
+            _ => {}
+        }
+    }
+}
