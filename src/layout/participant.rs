@@ -63,6 +63,8 @@ pub(crate) enum Presence {
     Active = 2,
     /// Somebody undoes what its dead process left.
     Dying = 3,
+    /// Its process is about to end and does not keep the region alive; dead when its byte is free.
+    Leaving = 4,
 }
 
 /// `incarnation 56 | presence 8`. All zeros is a vacant entry that was never used.
@@ -85,6 +87,7 @@ impl EntryWord {
             1 => Presence::Embryo,
             2 => Presence::Active,
             3 => Presence::Dying,
+            4 => Presence::Leaving,
             _ => return None,
         })
     }

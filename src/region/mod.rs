@@ -1,12 +1,113 @@
-//! Regions.
+//! Regions: attaching to them, and every operation on them.
 
+mod attachment;
 pub(crate) mod bind;
 pub(crate) mod check;
 pub(crate) mod evict;
+pub(crate) mod flight;
+pub(crate) mod fork;
+mod lifecycle;
+mod name;
+mod options;
 pub(crate) mod pin;
 pub(crate) mod promise;
+mod reap;
 pub(crate) mod sweep;
+mod table;
 pub(crate) mod write;
 
 #[cfg(test)]
 mod tests;
+
+pub use options::{Lifespan, RegionOptions};
+
+use crate::error::Result;
+use crate::region::attachment::Attachment;
+
+/// A handle of an attached region. Cloning it is cheap; the process detaches when the last handle and the last view
+/// are gone.
+#[derive(Debug)]
+pub struct Region {
+    pub(crate) attachment: &'static Attachment,
+}
+
+impl Clone for Region {
+    fn clone(&self) -> Self {
+        let counted = self.attachment.add_handle();
+        debug_assert!(counted, "a handle is cloned while there is none");
+        Self { attachment: self.attachment }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if self.attachment.remove_handle() {
+            table::last_handle_dropped(self.attachment);
+        }
+    }
+}
+
+impl Region {
+    /// Opens a region that exists, with the default options.
+    ///
+    /// # Errors
+    /// [`Error::RegionNotFound`](crate::Error::RegionNotFound) when there is none, or when all its processes crashed and
+    /// nobody asked for it to persist; others when the file is not a region, or not one this build can use.
+    pub fn open(name: &str) -> Result<Self> {
+        RegionOptions::new().open(name)
+    }
+
+    /// Removes a region's name. Processes that are attached go on with it among themselves; its memory is given back
+    /// when the last of them has left.
+    ///
+    /// # Errors
+    /// [`Error::RegionNotFound`](crate::Error::RegionNotFound) when there is none,
+    /// [`Error::NotARegion`](crate::Error::NotARegion) when the file is something else.
+    pub fn destroy(name: &str) -> Result<()> {
+        lifecycle::destroy(name)
+    }
+
+    /// Names of the regions on this host, without opening them.
+    ///
+    /// # Errors
+    /// When /dev/shm can not be listed.
+    pub fn list() -> Result<Vec<String>> {
+        name::regions().map_err(|error| crate::Error::system("listing /dev/shm", error))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.attachment.facts.name
+    }
+
+    /// The number that tells this region from all others, also from later ones of the same name.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.attachment.facts.region
+    }
+
+    /// How long it exists.
+    #[must_use]
+    pub fn lifespan(&self) -> Lifespan {
+        self.attachment.facts.lifespan
+    }
+
+    /// Bytes for objects.
+    #[must_use]
+    pub fn capacity(&self) -> u64 {
+        self.attachment.segment.geometry().capacity
+    }
+
+    /// How many objects there can be at once.
+    #[must_use]
+    pub fn max_objects(&self) -> u32 {
+        self.attachment.segment.geometry().max_objects
+    }
+
+    /// How many processes can be attached at once.
+    #[must_use]
+    pub fn max_participants(&self) -> u32 {
+        self.attachment.segment.geometry().max_participants
+    }
+}

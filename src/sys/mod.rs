@@ -5,5 +5,6 @@ pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod identity;
 pub(crate) mod latch;
+pub(crate) mod leaked;
 pub(crate) mod limits;
 pub(crate) mod lock;

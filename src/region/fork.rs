@@ -1,0 +1,151 @@
+//! What happens around a `fork()`, whoever calls it.
+//!
+//! ```text
+//! prepare: locks of upper layers · table · flags · lock registry · close the gates
+//!          per region: lock an entry byte on a descriptor · EMBRYO · copy the row · fork_epoch + 1
+//! parent:  close the descriptors (never unlock) · open the gates · give the locks back
+//! child:   per region: map the lock · map the data area elsewhere · ACTIVE · assume the identity
+//!          close every inherited lock descriptor · forget other threads' flags · open the gates · give the locks back
+//! ```
+//!
+//! The gates are closed after the locks are taken: who waits at a gate holds none. Pins that race with the copy only
+//! over-count the child. A child without an entry is severed. So is one of a signal handler that interrupted somebody who
+//! holds one of these locks or is in flight: then nothing at all is done, and its wiped identity pages say it.
+
+use std::sync::OnceLock;
+
+use crate::error::Result;
+use crate::participants;
+use crate::pins;
+use crate::region::lifecycle::detach;
+use crate::region::table::{self, Member, Table};
+use crate::region::{flight, reap};
+use crate::sync::Ordering;
+use crate::sys::fork::Handlers;
+use crate::sys::latch::Held;
+use crate::sys::lock;
+
+/// A lock of an upper layer that no other thread may hold at a fork.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hook {
+    /// Takes it; `false` when this thread holds it already.
+    pub(crate) lock: fn() -> bool,
+    /// Gives it back, in parent and child.
+    pub(crate) unlock: fn(),
+}
+
+static HOOKS: [OnceLock<Hook>; 8] = [const { OnceLock::new() }; 8];
+
+/// Has a lock taken around every fork; the later it was added, the earlier it is taken.
+pub(crate) fn add_hook(hook: Hook) {
+    let added = HOOKS.iter().any(|place| place.set(hook).is_ok());
+    debug_assert!(added, "more locks than places");
+}
+
+/// Has the handlers called from now on.
+pub(crate) fn install() -> Result<()> {
+    crate::sys::fork::install(Handlers { prepare, parent, child, exit: detach::leave_all_at_exit })
+}
+
+fn hooks() -> impl DoubleEndedIterator<Item = &'static Hook> {
+    HOOKS.iter().filter_map(OnceLock::get)
+}
+
+fn unlock_hooks(count: usize) {
+    for hook in hooks().rev().take(count).collect::<Vec<_>>().into_iter().rev() {
+        (hook.unlock)();
+    }
+}
+
+extern "C" fn prepare() {
+    if flight::is_interrupted() {
+        return;
+    }
+    let taken = hooks().rev().take_while(|hook| (hook.lock)()).count();
+    if taken < hooks().count() {
+        return unlock_hooks(taken);
+    }
+    let Ok(mut table) = table::lock() else { return unlock_hooks(taken) };
+    for member in table.members.iter().filter(|member| !member.attachment().is_severed()) {
+        let attachment = member.attachment();
+        if !participants::has_vacancy(&attachment.segment) {
+            let _none_left_then = reap::reap_dead(attachment);
+        }
+    }
+    if !flight::hold() {
+        return unlock_hooks(taken);
+    }
+    if !lock::hold_registry() {
+        flight::release();
+        return unlock_hooks(taken);
+    }
+    table.members.iter_mut().for_each(conceive);
+    table.keep();
+}
+
+/// Takes an entry for the child and copies this process's counts into it.
+fn conceive(member: &mut Member) {
+    let attachment = member.attachment();
+    let Ok(me) = attachment.me() else { return };
+    attachment.gate.close();
+    // No entry, or no descriptor: the child will be severed.
+    member.embryo =
+        participants::conceive(&attachment.segment, &attachment.source()).unwrap_or_default();
+    if let Some(embryo) = &member.embryo {
+        pins::copy_row(&attachment.segment, me, embryo.id);
+        attachment.segment.header().fork_epoch.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn release(table: Held<'_, Table>) {
+    lock::release_registry();
+    flight::release();
+    table.members.iter().for_each(|member| member.attachment().gate.open());
+    drop(table);
+    unlock_hooks(hooks().count());
+}
+
+extern "C" fn parent() {
+    let Some(mut table) = table::kept() else { return };
+    for member in &mut table.members {
+        if let Some(embryo) = member.embryo.take() {
+            embryo.release();
+        }
+    }
+    release(table);
+}
+
+extern "C" fn child() {
+    let Some(mut table) = table::kept() else {
+        lock::close_inherited();
+        return;
+    };
+    let members = std::mem::take(&mut table.members);
+    table.members = members.into_iter().filter_map(adopt).collect();
+    lock::close_inherited();
+    flight::forget_others();
+    release(table);
+}
+
+/// Becomes the participant that was prepared; `None`: severed, and the region's addresses are inaccessible.
+fn adopt(mut member: Member) -> Option<Member> {
+    let attachment = member.attachment();
+    let adopted = member.embryo.take().and_then(|embryo| {
+        attachment.segment.remap_data_for_child().ok()?;
+        embryo.adopt(&attachment.segment).ok()
+    });
+    attachment.gate.open();
+    match adopted {
+        Some(membership) => {
+            attachment.identity.assume(membership.id.tag(), membership.incarnation);
+            std::mem::replace(&mut member.membership, membership).life.forget();
+            Some(member)
+        }
+        None => {
+            let _best_effort = attachment.segment.block_for_severed_child();
+            let (_leaked, parents) = member.into_parts();
+            parents.life.forget();
+            None
+        }
+    }
+}
