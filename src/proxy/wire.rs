@@ -7,11 +7,12 @@ use rkyv::rancor::Fallible;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{Codec, Storable};
-use crate::connector::{ConnectorConfig, Lifespan};
+use crate::connector::ConnectorConfig;
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::proxy::Proxy;
+use crate::region::Lifespan;
 use crate::store::StoreConfig;
 
 /// A proxy without its type: what is sent.

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 
-use crate::connector;
+use crate::connector::hold_at_fork;
 use crate::error::{Error, Result};
 use crate::proxy::StoreRef;
+use crate::region::fork::Hook;
 use crate::store::inner::Inner;
+use crate::sync::AtomicBool;
+use crate::sys::latch::{Held, Latch};
 
-static STORES: RwLock<Stores> = RwLock::new(BTreeMap::new());
+static STORES: Latch<Stores> = Latch::new(BTreeMap::new());
 
 type Stores = BTreeMap<String, Registered>;
 
@@ -39,7 +42,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let Some(inner) = self.inner.take() else { return };
-        let mut stores = write();
+        let mut stores = lock();
         let Some(registered) = stores.get_mut(&inner.config.name) else { return };
         if !Arc::ptr_eq(&registered.inner, &inner) {
             return;
@@ -53,7 +56,7 @@ impl Drop for Registration {
 
 /// Registers a store. One of the same name and configuration may be registered already, which then stays.
 pub(crate) fn register(inner: &Arc<Inner>) -> Result<Registration> {
-    let mut stores = write();
+    let mut stores = lock();
     let held = match stores.entry(inner.config.name.clone()) {
         Entry::Vacant(place) => {
             place.insert(Registered { inner: inner.clone(), holders: 1 }).inner.clone()
@@ -72,7 +75,7 @@ pub(crate) fn register(inner: &Arc<Inner>) -> Result<Registration> {
 
 /// Forgets a store that is being closed.
 pub(crate) fn unregister(inner: &Arc<Inner>) {
-    let mut stores = write();
+    let mut stores = lock();
     let is_this = stores
         .get(&inner.config.name)
         .is_some_and(|registered| Arc::ptr_eq(&registered.inner, inner));
@@ -83,7 +86,7 @@ pub(crate) fn unregister(inner: &Arc<Inner>) {
 
 /// The registered store of that name.
 pub(crate) fn registered(name: &str) -> Option<Arc<Inner>> {
-    read().get(name).map(|registered| registered.inner.clone())
+    lock().get(name).map(|registered| registered.inner.clone())
 }
 
 /// The store a proxy names: the registered one, or a new one, which then is.
@@ -98,7 +101,7 @@ pub(crate) fn resolve(reference: &StoreRef) -> Result<Arc<Inner>> {
 #[cold]
 fn open(reference: &StoreRef) -> Result<Arc<Inner>> {
     let opened = Arc::new(Inner::connect(reference.config()?)?);
-    let mut stores = write();
+    let mut stores = lock();
     let inner = match stores.entry(reference.store().to_owned()) {
         Entry::Vacant(place) => {
             place.insert(Registered { inner: opened.clone(), holders: 1 }).inner.clone()
@@ -127,24 +130,13 @@ fn mismatch(registered: &Inner, requested: String) -> Error {
     }
 }
 
-fn read() -> RwLockReadGuard<'static, Stores> {
-    STORES.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn write() -> RwLockWriteGuard<'static, Stores> {
-    STORES.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Every lock above the region that a forked child may need. (The caches' are missing on purpose: a lock of theirs
-/// that cannot be had is a miss.)
-#[allow(dead_code, reason = "held, not read")]
-pub(crate) struct ForkGuards {
-    stores: RwLockWriteGuard<'static, Stores>,
-    local: connector::ForkGuards,
-}
-
-pub(crate) fn lock_for_fork() -> ForkGuards {
-    ForkGuards { stores: write(), local: connector::lock_for_fork() }
+/// The registry's lock, which a fork holds too. (The caches' locks are not held by it on purpose: one that cannot be had
+/// is a miss.)
+fn lock() -> Held<'static, Stores> {
+    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
+    let lock = || STORES.lock_unless_mine().map(Held::keep).is_some();
+    hold_at_fork(&IS_HOOKED, Hook { lock, unlock: || drop(STORES.kept()) });
+    STORES.lock()
 }
 
 #[cfg(test)]
@@ -184,18 +176,15 @@ mod tests {
                 });
             }
             for _ in 0..30 {
-                let guards = lock_for_fork();
                 // SAFETY: the child uses memory that glibc keeps usable across a fork, and leaves by `_exit`.
                 match unsafe { fork() }.unwrap() {
                     ForkResult::Child => {
-                        drop(guards);
                         alarm::set(10);
                         use_everything();
                         // SAFETY: ends the child at once.
                         unsafe { libc::_exit(0) }
                     }
                     ForkResult::Parent { child } => {
-                        drop(guards);
                         assert_eq!(waitpid(child, None).unwrap(), WaitStatus::Exited(child, 0));
                     }
                 }
