@@ -10,6 +10,7 @@ use crate::connector::Fill;
 use crate::connector::heap::HeapBytes;
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
+use crate::region::Pinned;
 use crate::sync::{AtomicBool, Ordering};
 
 /// The bytes of one object, read-only and in place; the object stays for as long as the block lives.
@@ -32,6 +33,7 @@ pub struct Block {
 #[derive(Clone)]
 enum Repr {
     Heap(Arc<HeapBlock>),
+    Shm(Pinned),
 }
 
 struct HeapBlock {
@@ -68,6 +70,7 @@ impl Block {
     pub fn fingerprint(&self) -> Fingerprint {
         match &self.repr {
             Repr::Heap(heap) => heap.fingerprint,
+            Repr::Shm(pinned) => pinned.fingerprint(),
         }
     }
 
@@ -77,6 +80,7 @@ impl Block {
     pub fn is_checked(&self) -> bool {
         match &self.repr {
             Repr::Heap(heap) => heap.checked.load(Ordering::Relaxed),
+            Repr::Shm(pinned) => pinned.is_checked(),
         }
     }
 
@@ -84,6 +88,7 @@ impl Block {
     pub(crate) fn set_checked(&self) {
         match &self.repr {
             Repr::Heap(heap) => heap.checked.store(true, Ordering::Relaxed),
+            Repr::Shm(pinned) => pinned.set_checked(),
         }
     }
 }
@@ -95,7 +100,15 @@ impl Deref for Block {
     fn deref(&self) -> &[u8] {
         match &self.repr {
             Repr::Heap(heap) => &heap.bytes,
+            Repr::Shm(pinned) => pinned,
         }
+    }
+}
+
+impl From<Pinned> for Block {
+    #[inline]
+    fn from(pinned: Pinned) -> Self {
+        Self { repr: Repr::Shm(pinned) }
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::connector::{Connector, LocalConnector, custom};
 use crate::error::{Error, Result};
 use crate::layout::geometry::{MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SLOTS};
-use crate::region::Lifespan;
+use crate::region::{Lifespan, RegionOptions};
 
 const NAME_MAX: usize = 200;
 const CAPACITY: RangeInclusive<u64> = 1..=MAX_CAPACITY;
@@ -135,6 +135,28 @@ impl ConnectorConfig {
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_else(|e| format!("# cannot be written: {e}\n"))
+    }
+}
+
+impl From<&ShmConfig> for RegionOptions {
+    fn from(config: &ShmConfig) -> Self {
+        let mut options = RegionOptions::new();
+        if let Some(bytes) = config.capacity {
+            options = options.capacity(bytes);
+        }
+        if let Some(count) = config.max_objects {
+            options = options.max_objects(count);
+        }
+        if let Some(count) = config.max_participants {
+            options = options.max_participants(count);
+        }
+        if let Some(lifespan) = config.lifespan {
+            options = options.lifespan(lifespan);
+        }
+        if let Some(mode) = config.mode {
+            options = options.mode(mode);
+        }
+        options
     }
 }
 

@@ -9,6 +9,7 @@ use crate::connector::local::Lender;
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
+use crate::region;
 
 /// Memory of an object that nobody else sees yet. Fill it, then [`publish`](Loan::publish); dropped, it goes back.
 ///
@@ -30,6 +31,7 @@ pub struct Loan {
 
 enum Repr {
     Heap { bytes: HeapBytes, fingerprint: Fingerprint, lender: Lender },
+    Shm(region::Loan),
 }
 
 impl Loan {
@@ -43,7 +45,14 @@ impl Loan {
             Repr::Heap { bytes, fingerprint, lender } => {
                 lender.publish(Block::heap(bytes, fingerprint))
             }
+            Repr::Shm(loan) => loan.publish(),
         }
+    }
+}
+
+impl From<region::Loan> for Loan {
+    fn from(loan: region::Loan) -> Self {
+        Self { repr: Repr::Shm(loan) }
     }
 }
 
@@ -53,6 +62,7 @@ impl Deref for Loan {
     fn deref(&self) -> &[u8] {
         match &self.repr {
             Repr::Heap { bytes, .. } => bytes,
+            Repr::Shm(loan) => loan,
         }
     }
 }
@@ -61,6 +71,7 @@ impl DerefMut for Loan {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &mut self.repr {
             Repr::Heap { bytes, .. } => bytes,
+            Repr::Shm(loan) => loan,
         }
     }
 }
