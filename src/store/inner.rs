@@ -50,6 +50,12 @@ impl Inner {
         Ok(Self::new(config.connector.connect()?, config))
     }
 
+    /// The store a proxy names, which is where its object is.
+    pub(crate) fn connect_to(config: StoreConfig, key: Key) -> Result<Self> {
+        config.validate()?;
+        Ok(Self::new(config.connector.connect_to(key)?, config))
+    }
+
     pub(crate) fn put<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T) -> Result<Key> {
         let seen = self.meet::<C, T>();
         let hint = codec.size_hint(value);
