@@ -28,6 +28,35 @@ impl Fingerprint {
         Self(0xcbf2_9ce4_8422_2325).with_str(name)
     }
 
+    /// The largest alignment an archived type may have: what rkyv can pad to.
+    pub const MAX_ALIGN: usize = 32;
+
+    /// The fingerprint that starts with an archived type: its name, size and alignment, and how numbers and pointers
+    /// are laid out.
+    ///
+    /// An alignment above [`MAX_ALIGN`](Self::MAX_ALIGN) does not compile.
+    ///
+    /// ```
+    /// use inplace::Fingerprint;
+    ///
+    /// const NARROW: Fingerprint = Fingerprint::of_archived::<[u8; 4]>("Colour");
+    /// const WIDE: Fingerprint = Fingerprint::of_archived::<[u8; 16]>("Colour");
+    /// assert_ne!(NARROW, WIDE);
+    /// ```
+    #[must_use]
+    pub const fn of_archived<A>(name: &str) -> Self {
+        assert!(
+            align_of::<A>() <= Self::MAX_ALIGN,
+            "an archived type may be aligned to 32 bytes at most: lower its `repr(align)`, or store it with `Slice`"
+        );
+        Self::of("inplace::archive")
+            .with_str(if cfg!(target_endian = "little") { "little" } else { "big" })
+            .with_u64(size_of::<rkyv::primitive::ArchivedUsize>() as u64)
+            .with_str(name)
+            .with_u64(size_of::<A>() as u64)
+            .with_u64(align_of::<A>() as u64)
+    }
+
     /// Goes on with a string: a field's name, a codec's.
     #[must_use]
     pub const fn with_str(self, text: &str) -> Self {

@@ -1,5 +1,7 @@
 //! Put an object into shared memory once; every process on the host uses it in place.
 
+extern crate self as inplace;
+
 mod actor;
 mod arena;
 pub mod codec;
@@ -18,8 +20,11 @@ mod segment;
 mod sync;
 mod sys;
 
+pub use bytemuck;
+pub use codec::Storable;
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
+pub use inplace_derive::{element, storable};
 pub use key::Key;
 pub use region::{Lifespan, Region, RegionOptions};
 pub use rkyv;

@@ -1,7 +1,69 @@
 //! How a value becomes bytes, and how those bytes are used in place.
+//!
+//! | codec | stores | a resolved object is |
+//! |---|---|---|
+//! | [`Archive`] (default) | any [`Storable`] type | its archived form, in place |
+//! | [`Slice`] | numbers with a shape | an [`Array`], in place |
+//! | [`Raw`] | bytes | `[u8]`, in place |
+//! | [`Serde`] | any serde type | the value itself, made anew |
+//!
+//! Your own codec implements [`Codec`], in safe code: what it finds in the block it returns through
+//! [`Decoded::project`], what it makes anew through [`Decoded::owned`].
+//!
+//! ```
+//! use std::str::Utf8Error;
+//!
+//! use inplace::codec::{Codec, Decoded};
+//! use inplace::connector::{Block, BlockWriter};
+//! use inplace::{Error, Fingerprint, Result};
+//!
+//! #[derive(Debug, Clone, Copy, Default)]
+//! struct Text;
+//!
+//! impl Codec<str> for Text {
+//!     type Target = str;
+//!     const FINGERPRINT: Fingerprint = Fingerprint::of("example::text");
+//!
+//!     fn type_name() -> String {
+//!         "text".into()
+//!     }
+//!
+//!     fn size_hint(&self, value: &str) -> usize {
+//!         value.len()
+//!     }
+//!
+//!     fn encode(&self, value: &str, out: &mut BlockWriter<'_>) -> Result<()> {
+//!         out.write(value.as_bytes());
+//!         Ok(())
+//!     }
+//!
+//!     fn decode(block: Block) -> Result<Decoded<str>> {
+//!         Decoded::project(block, |bytes| {
+//!             let failed = |error: Utf8Error| Error::Codec { codec: "text", what: error.to_string() };
+//!             str::from_utf8(bytes).map_err(failed)
+//!         })
+//!     }
+//! }
+//!
+//! let block = Block::from_heap(b"in place"[..].into(), Text::FINGERPRINT);
+//! assert_eq!(&*Text::decode(block).unwrap(), "in place");
+//! ```
 
-use std::ptr::NonNull;
-use std::sync::Arc;
+mod archive;
+mod decoded;
+mod encoder;
+mod raw;
+mod serde;
+mod slice;
+mod storable;
+
+pub use archive::Archive;
+pub use decoded::Decoded;
+pub use encoder::Encoder;
+pub use raw::Raw;
+pub use serde::Serde;
+pub use slice::{Array, Element, NdSlice, Slice};
+pub use storable::{Checker, Itself, Reviver, Storable};
 
 use crate::connector::{Block, BlockWriter};
 use crate::error::Result;
@@ -24,16 +86,34 @@ pub trait Codec<T: ?Sized>: Copy + Default + Send + Sync + 'static {
     /// Writes `value`.
     fn encode(&self, value: &T, out: &mut BlockWriter<'_>) -> Result<()>;
 
-    /// Finds the value in `block`, whose fingerprint has been compared already. `checked`: the bytes have been checked
-    /// in this process before.
-    fn decode(block: &Block, checked: bool) -> Result<Decoded<Self::Target>>;
+    /// Finds the value in `block`.
+    ///
+    /// The caller has compared the fingerprints to tell the user of a wrong type; memory safety must not rest on that:
+    /// bytes that are not a value are an error.
+    fn decode(block: Block) -> Result<Decoded<Self::Target>>;
 }
 
-/// What decoding found.
-#[derive(Debug)]
-pub enum Decoded<V: ?Sized> {
-    /// The value lies in the block and lives as long as it.
-    InPlace(NonNull<V>),
-    /// The value was made anew, on the heap.
-    Owned(Arc<V>),
+/// The bytes `codec` makes of `value`, on the heap: for connectors that send or keep copies.
+///
+/// ```
+/// use inplace::codec::{Raw, to_vec};
+///
+/// assert_eq!(to_vec(Raw, b"bytes".as_slice()).unwrap(), b"bytes");
+/// ```
+pub fn to_vec<T: ?Sized, C: Codec<T>>(codec: C, value: &T) -> Result<Vec<u8>> {
+    let mut size = codec.size_hint(value);
+    loop {
+        let mut bytes = Vec::with_capacity(size);
+        let mut out = BlockWriter::new(bytes.spare_capacity_mut());
+        codec.encode(value, &mut out)?;
+        size = out.position();
+        if out.fits() {
+            // SAFETY: the writer began at the vector's start and has written `size` bytes, all within its capacity.
+            unsafe { bytes.set_len(size) };
+            return Ok(bytes);
+        }
+    }
 }
+
+#[cfg(test)]
+mod testing;

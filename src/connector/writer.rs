@@ -1,11 +1,28 @@
 //! Where a codec writes: straight into the block.
 
+use std::fmt;
+use std::io;
 use std::mem::MaybeUninit;
+
+use rkyv::ser::{Positional, Writer};
 
 /// Writes bytes one after another into a block; past its end it only counts.
 ///
-/// The block's first byte is 64-byte aligned.
-#[derive(Debug)]
+/// The block's first byte is 64-byte aligned. Writing never fails: a block that proves too small yields the exact size
+/// that is needed instead.
+///
+/// ```
+/// use inplace::connector::BlockWriter;
+/// use std::mem::MaybeUninit;
+///
+/// let mut block = [MaybeUninit::uninit(); 4];
+/// let mut out = BlockWriter::new(&mut block);
+/// out.write(b"four");
+/// assert!(out.fits());
+/// out.write(b" and six");
+/// assert!(!out.fits());
+/// assert_eq!(out.position(), 12);
+/// ```
 pub struct BlockWriter<'a> {
     block: &'a mut [MaybeUninit<u8>],
     written: usize,
@@ -13,6 +30,7 @@ pub struct BlockWriter<'a> {
 
 impl<'a> BlockWriter<'a> {
     /// A writer at the start of `block`.
+    #[inline]
     pub fn new(block: &'a mut [MaybeUninit<u8>]) -> Self {
         Self { block, written: 0 }
     }
@@ -22,20 +40,125 @@ impl<'a> BlockWriter<'a> {
     pub fn write(&mut self, bytes: &[u8]) {
         let end = self.written.saturating_add(bytes.len());
         if let Some(free) = self.block.get_mut(self.written..end) {
-            free.write_copy_of_slice(bytes);
+            free.copy_from_slice(bytemuck::cast_slice(bytes));
         }
         self.written = end;
     }
 
     /// Bytes written and counted so far.
+    #[inline]
     #[must_use]
     pub fn position(&self) -> usize {
         self.written
     }
 
     /// Whether everything written so far fits.
+    #[inline]
     #[must_use]
     pub fn fits(&self) -> bool {
         self.written <= self.block.len()
+    }
+
+    /// Lends the block to `f` as a writer that goes on where this one stands; `f` returns that writer's last position.
+    #[inline]
+    pub(crate) fn lend<R>(&mut self, f: impl FnOnce(BlockWriter<'_>) -> (R, usize)) -> R {
+        let (result, position) = f(BlockWriter { block: &mut *self.block, written: self.written });
+        self.written = position;
+        result
+    }
+}
+
+impl Positional for BlockWriter<'_> {
+    #[inline]
+    fn pos(&self) -> usize {
+        self.written
+    }
+}
+
+impl<E> Writer<E> for BlockWriter<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), E> {
+        BlockWriter::write(self, bytes);
+        Ok(())
+    }
+}
+
+impl io::Write for BlockWriter<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        BlockWriter::write(self, bytes);
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        BlockWriter::write(self, bytes);
+        Ok(())
+    }
+
+    #[inline]
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for BlockWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockWriter")
+            .field("written", &self.written)
+            .field("capacity", &self.block.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(len: usize) -> Vec<MaybeUninit<u8>> {
+        vec![MaybeUninit::new(0xEE); len]
+    }
+
+    fn byte(cell: &MaybeUninit<u8>) -> u8 {
+        // SAFETY: every cell of a test's block starts initialised.
+        unsafe { cell.assume_init() }
+    }
+
+    #[test]
+    fn what_fits_is_written_in_order() {
+        let mut block = block(6);
+        let mut out = BlockWriter::new(&mut block);
+        out.write(b"one");
+        out.write(b"two");
+        assert!(out.fits());
+        assert_eq!(block.iter().map(byte).collect::<Vec<_>>(), b"onetwo");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_counted_and_leaves_the_rest_alone() {
+        let mut block = block(4);
+        let mut out = BlockWriter::new(&mut block);
+        out.write(b"abc");
+        out.write(b"de");
+        out.write(b"f");
+        assert_eq!((out.position(), out.fits()), (6, false));
+        assert_eq!(byte(&block[3]), 0xEE);
+    }
+
+    #[test]
+    fn formatted_text_goes_straight_into_the_block() {
+        use std::io::Write as _;
+        let mut block = block(8);
+        let mut out = BlockWriter::new(&mut block);
+        write!(out, "{}-{}", 12, 34).unwrap();
+        assert_eq!(out.position(), 5);
+    }
+
+    #[test]
+    fn a_writer_over_nothing_only_counts() {
+        let mut out = BlockWriter::new(&mut []);
+        assert!(out.fits());
+        out.write(&[0; 1000]);
+        assert_eq!(out.position(), 1000);
     }
 }
