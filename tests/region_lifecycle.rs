@@ -57,7 +57,7 @@ fn program() {
             let file = std::fs::File::options()
                 .read(true)
                 .write(true)
-                .open(Name(name.clone()).path())
+                .open(support::path_of(&name))
                 .unwrap();
             let mut lock = libc::flock {
                 l_type: libc::F_WRLCK as i16,

@@ -23,12 +23,17 @@ impl Name {
     }
 
     pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/dev/shm/inplace.{}", self.0))
+        path_of(self)
     }
 
     pub fn exists(&self) -> bool {
         self.path().exists()
     }
+}
+
+/// Where a region's file lies.
+pub fn path_of(name: &str) -> PathBuf {
+    PathBuf::from(format!("/dev/shm/inplace.{name}"))
 }
 
 impl std::ops::Deref for Name {
