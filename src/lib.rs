@@ -26,5 +26,5 @@ pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
 pub use inplace_derive::{element, storable};
 pub use key::Key;
-pub use region::{Lifespan, Region, RegionOptions};
+pub use region::{Lifespan, Loan, Pinned, Region, RegionOptions, Report};
 pub use rkyv;

@@ -12,7 +12,6 @@ mod spans;
 mod units;
 mod usage;
 
-pub(crate) use spans::units_for;
 pub(crate) use usage::Usage;
 
 use crate::actor::{Actor, Refusal};

@@ -32,7 +32,7 @@ enum Accept {
 }
 
 /// Units that hold `len` bytes; `None` when no geometry has so many.
-pub(crate) fn units_for(len: u64) -> Option<u32> {
+fn units_for(len: u64) -> Option<u32> {
     u32::try_from(len.div_ceil(UNIT)).ok().filter(|&units| units < 1 << 24)
 }
 

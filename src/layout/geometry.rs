@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use crate::layout::hint::HintStack;
 use crate::layout::participant::ParticipantEntry;
 use crate::layout::slot::Slot;
+use crate::layout::types::{TYPE_ENTRIES, TypeEntry};
 use crate::layout::unit::UnitEntry;
 
 pub(crate) const PAGE: u64 = 4096;
@@ -103,8 +104,12 @@ impl Geometry {
         self.hints_offset() + HINT_STACKS * size_of::<HintStack>() as u64
     }
 
+    pub(crate) const fn types_offset(&self) -> u64 {
+        self.names_offset() + NAME_BUCKETS * 8
+    }
+
     pub(crate) const fn units_offset(&self) -> u64 {
-        round_up(self.names_offset() + NAME_BUCKETS * 8, PAGE)
+        round_up(self.types_offset() + TYPE_ENTRIES * size_of::<TypeEntry>() as u64, PAGE)
     }
 
     /// Bytes of the unit table below unit `limit`, whole pages.
@@ -178,6 +183,7 @@ mod tests {
                 PAGE,
                 g.hints_offset(),
                 g.names_offset(),
+                g.types_offset(),
                 g.units_offset(),
                 g.index_offset(),
                 g.block_words_offset(),

@@ -9,4 +9,5 @@ pub(crate) mod header;
 pub(crate) mod hint;
 pub(crate) mod participant;
 pub(crate) mod slot;
+pub(crate) mod types;
 pub(crate) mod unit;

@@ -6,10 +6,14 @@ pub(crate) mod check;
 pub(crate) mod evict;
 pub(crate) mod flight;
 pub(crate) mod fork;
+mod known_types;
 mod lifecycle;
+mod loan;
 mod name;
+mod ops;
 mod options;
 pub(crate) mod pin;
+mod pinned;
 pub(crate) mod promise;
 mod reap;
 pub(crate) mod sweep;
@@ -19,7 +23,10 @@ pub(crate) mod write;
 #[cfg(test)]
 mod tests;
 
+pub use check::Report;
+pub use loan::Loan;
 pub use options::{Lifespan, RegionOptions};
+pub use pinned::Pinned;
 
 use crate::error::Result;
 use crate::region::attachment::Attachment;
@@ -55,6 +62,15 @@ impl Region {
     /// nobody asked for it to persist; others when the file is not a region, or not one this build can use.
     pub fn open(name: &str) -> Result<Self> {
         RegionOptions::new().open(name)
+    }
+
+    /// Another handle of a region this process is attached to already, or inherited by a fork, by its id: the space of
+    /// its keys.
+    ///
+    /// # Errors
+    /// [`Error::Busy`](crate::Error::Busy) in a signal handler that interrupted an attach.
+    pub fn attached(id: u64) -> Result<Option<Self>> {
+        Ok(table::lock()?.find(id))
     }
 
     /// Removes a region's name. Processes that are attached go on with it among themselves; its memory is given back

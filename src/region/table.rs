@@ -73,6 +73,14 @@ impl Table {
         Ok(Some(Region { attachment }))
     }
 
+    /// Another handle of a region this process is attached to, by the region's id.
+    pub(super) fn find(&self, region: u64) -> Option<Region> {
+        let is_it = |attachment: &&'static Attachment| attachment.facts.region == region && !attachment.is_severed();
+        let attachment = self.members.iter().map(Member::attachment).find(is_it)?;
+        attachment.revive();
+        Some(Region { attachment })
+    }
+
     /// The first handle of a region just joined.
     pub(super) fn admit(
         &mut self,

@@ -12,6 +12,7 @@ use crate::layout::header::Header;
 use crate::layout::hint::{HintKind, HintStack};
 use crate::layout::participant::{ParticipantEntry, ParticipantId};
 use crate::layout::slot::Slot;
+use crate::layout::types::{TYPE_ENTRIES, TypeEntry};
 use crate::layout::unit::UnitEntry;
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
@@ -63,6 +64,13 @@ impl Segment {
     pub(crate) fn name_bucket(&self, bucket: u64) -> &AtomicU64 {
         // SAFETY: the buckets are committed at creation and the index is inside them.
         unsafe { self.at(self.geometry.names_offset() + bucket % NAME_BUCKETS * 8) }
+    }
+
+    /// An entry of the table of known types.
+    pub(crate) fn type_entry(&self, index: u64) -> &TypeEntry {
+        let offset = index % TYPE_ENTRIES * size_of::<TypeEntry>() as u64;
+        // SAFETY: the table is committed at creation and the index is inside it.
+        unsafe { self.at(self.geometry.types_offset() + offset) }
     }
 
     /// Slots below this index are committed.

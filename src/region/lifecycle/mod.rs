@@ -111,6 +111,14 @@ impl RegionOptions {
         })
     }
 
+    /// Creates a region without a name, for this process and the children it forks: nothing is ever left in /dev/shm.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn anonymous(self) -> Result<Region> {
+        self.lifespan(Lifespan::Anonymous).create("anonymous")
+    }
+
     /// Opens a region, and creates it when it does not exist.
     ///
     /// # Errors

@@ -1,0 +1,137 @@
+//! What `get` returns: an object's bytes in place.
+
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::key::Key;
+use crate::layout::slot::ObjectId;
+use crate::pins;
+use crate::region::attachment::Attachment;
+use crate::region::flight;
+use crate::region::pin::Pin;
+use crate::sync::Ordering;
+
+/// An object's bytes, read-only and in place; they stay for as long as this lives, also when the object is evicted.
+///
+/// `'static`, `Send` and `Sync`; inherited by `fork`. Cloning counts the object once more.
+///
+/// # Panics
+/// Cloning panics when this process holds 32768 views of the object already, and in a process that is severed from the
+/// region. Share one view instead, as in `Arc<Pinned>`.
+pub struct Pinned {
+    attachment: &'static Attachment,
+    id: ObjectId,
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the bytes are READY, so nobody writes them, and the pin is counted for the process, not for a thread.
+unsafe impl Send for Pinned {}
+// SAFETY: as above; everything is read-only.
+unsafe impl Sync for Pinned {}
+
+impl Pinned {
+    /// Takes over a pin; the attachment has a handle now and keeps its mappings for as long as the pin is counted.
+    #[inline]
+    pub(super) fn new(attachment: &'static Attachment, pin: Pin<'_>) -> Result<Self> {
+        let (start, len) = pin.place()?;
+        let id = pin.id;
+        pin.into_counted();
+        Ok(Self { attachment, id, start, len })
+    }
+
+    /// The object's key.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.id.key(self.attachment.facts.region)
+    }
+
+    /// What type the bytes were put as.
+    #[inline]
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let slot = self.attachment.segment.slot(self.id.slot());
+        Fingerprint::from_raw(slot.map_or(0, |slot| slot.fingerprint.load(Ordering::Relaxed)))
+    }
+
+    /// Whether this process has checked the bytes against their fingerprint before.
+    #[inline]
+    pub(crate) fn is_checked(&self) -> bool {
+        self.attachment.local.is_checked(self.id)
+    }
+
+    /// Remembers that the bytes are what their fingerprint says.
+    pub(crate) fn set_checked(&self) {
+        self.attachment.local.set_checked(self.id);
+    }
+}
+
+impl Deref for Pinned {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the object is pinned, so these bytes stay and nobody writes them.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl AsRef<[u8]> for Pinned {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl Clone for Pinned {
+    fn clone(&self) -> Self {
+        let counted = self
+            .attachment
+            .actor()
+            .and_then(|actor| pins::pin_again(actor.segment, actor.me, &actor.local.gate, self.id));
+        if let Err(error) = counted {
+            panic!("cannot clone a view of {}: {}", self.key(), self.with_key(error));
+        }
+        Self { attachment: self.attachment, id: self.id, start: self.start, len: self.len }
+    }
+}
+
+impl Pinned {
+    fn with_key(&self, error: Error) -> Error {
+        match error {
+            Error::TooManyViews { .. } => Error::TooManyViews { key: self.key() },
+            other => other,
+        }
+    }
+}
+
+impl Drop for Pinned {
+    #[inline]
+    fn drop(&mut self) {
+        let flight = flight::enter();
+        // A severed process has no pins to give back.
+        let Ok(actor) = self.attachment.actor() else { return };
+        let index = self.id.slot();
+        // A count below zero is reported by `check()`; a drop has nobody to tell.
+        let was_last = pins::unpin(actor.segment, actor.me, index).unwrap_or(false);
+        if !was_last {
+            return;
+        }
+        if let Some(slot) = actor.segment.slot(index) {
+            actor.reclaim_if_retired(index, slot);
+        }
+        let pursuit = self.attachment.awaits(index);
+        drop(flight);
+        if let Some(pursuit) = pursuit {
+            pursuit.go_on();
+        }
+    }
+}
+
+impl fmt::Debug for Pinned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pinned").field("key", &self.key()).field("len", &self.len).finish()
+    }
+}
