@@ -12,7 +12,6 @@ use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
 use crate::local::Local;
 use crate::participants::{self, Election};
-use crate::pins::Gate;
 use crate::region::options::Lifespan;
 use crate::segment::Segment;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -37,7 +36,6 @@ pub(crate) struct Attachment {
     pub(crate) segment: Segment,
     pub(crate) local: Local,
     pub(crate) identity: Identity,
-    pub(crate) gate: Gate,
     pub(crate) facts: Facts,
     handles: AtomicU32,
     closing: AtomicBool,
@@ -52,7 +50,6 @@ impl Attachment {
             local: Local::new(segment.geometry())?,
             segment,
             identity,
-            gate: Gate::default(),
             facts,
             handles: AtomicU32::new(0),
             closing: AtomicBool::new(false),

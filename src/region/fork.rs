@@ -87,7 +87,7 @@ extern "C" fn prepare() {
 fn conceive(member: &mut Member) {
     let attachment = member.attachment();
     let Ok(me) = attachment.me() else { return };
-    attachment.gate.close();
+    attachment.local.gate.close();
     // No entry, or no descriptor: the child will be severed.
     member.embryo =
         participants::conceive(&attachment.segment, &attachment.source()).unwrap_or_default();
@@ -100,7 +100,7 @@ fn conceive(member: &mut Member) {
 fn release(table: Held<'_, Table>) {
     lock::release_registry();
     flight::release();
-    table.members.iter().for_each(|member| member.attachment().gate.open());
+    table.members.iter().for_each(|member| member.attachment().local.gate.open());
     drop(table);
     unlock_hooks(hooks().count());
 }
@@ -134,7 +134,7 @@ fn adopt(mut member: Member) -> Option<Member> {
         attachment.segment.remap_data_for_child().ok()?;
         embryo.adopt(&attachment.segment).ok()
     });
-    attachment.gate.open();
+    attachment.local.gate.open();
     match adopted {
         Some(membership) => {
             attachment.identity.assume(membership.id.tag(), membership.incarnation);

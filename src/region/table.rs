@@ -75,7 +75,9 @@ impl Table {
 
     /// Another handle of a region this process is attached to, by the region's id.
     pub(super) fn find(&self, region: u64) -> Option<Region> {
-        let is_it = |attachment: &&'static Attachment| attachment.facts.region == region && !attachment.is_severed();
+        let is_it = |attachment: &&'static Attachment| {
+            attachment.facts.region == region && !attachment.is_severed()
+        };
         let attachment = self.members.iter().map(Member::attachment).find(is_it)?;
         attachment.revive();
         Some(Region { attachment })
