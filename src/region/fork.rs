@@ -52,9 +52,7 @@ fn hooks() -> impl DoubleEndedIterator<Item = &'static Hook> {
 }
 
 fn unlock_hooks(count: usize) {
-    for hook in hooks().rev().take(count).collect::<Vec<_>>().into_iter().rev() {
-        (hook.unlock)();
-    }
+    hooks().rev().take(count).for_each(|hook| (hook.unlock)());
 }
 
 extern "C" fn prepare() {

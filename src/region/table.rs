@@ -6,7 +6,7 @@ use crate::region::Region;
 use crate::region::attachment::{Attachment, Pursuit};
 use crate::region::lifecycle::detach;
 use crate::region::options::RegionOptions;
-use crate::region::{flight, fork};
+use crate::region::flight;
 use crate::sys::file::FileId;
 use crate::sys::latch::{Held, Latch};
 use crate::sys::leaked::Leaked;
@@ -89,7 +89,6 @@ impl Table {
         attachment: Attachment,
         membership: Membership,
     ) -> Result<Region> {
-        fork::install()?;
         attachment.identity.assume(membership.id.tag(), membership.incarnation);
         attachment.revive();
         let attachment = Leaked::new(attachment);
@@ -102,13 +101,9 @@ impl Table {
         let attachment = self.members[at].attachment();
         let Ok(me) = attachment.me() else { return };
         attachment.start_closing();
-        // A thread that is interrupted in the middle of an unpin can not wait for itself.
-        if attachment.await_next(me, from) || flight::is_interrupted() {
-            return;
+        if !attachment.await_next(me, from) && flight::wait_for_others() {
+            detach::finish(self.members.swap_remove(at));
         }
-        let member = self.members.swap_remove(at);
-        flight::wait_for_others();
-        detach::finish(member);
     }
 }
 
