@@ -82,6 +82,25 @@ fn program() {
                 RegionOptions::new().capacity(gib).create(&name).map(|region| region.id())
             ));
         }
+        "churn" => loop {
+            let region = small().open_or_create(&name).unwrap();
+            let key = region.put(name.as_bytes()).unwrap();
+            let view = region.get(key).unwrap().unwrap();
+            region.evict(key).unwrap();
+            drop(region);
+            assert_eq!(&*view, name.as_bytes());
+            drop(view);
+        },
+        "little shared memory" => {
+            say(match support::own_shared_memory("256k") {
+                Err(error) => format!("cannot mount: {error}"),
+                Ok(()) => {
+                    let error = small().max_participants(1000).create(&name).unwrap_err();
+                    let left = std::fs::read_dir("/dev/shm").unwrap().count();
+                    format!("{error:?}, files left: {left}")
+                }
+            });
+        }
         "little file size" => {
             let mib = 1 << 20;
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_FSIZE, mib, mib)
@@ -248,6 +267,34 @@ fn a_process_that_executes_another_program_is_gone() {
     Region::open(&name).unwrap();
     program.kill();
     Region::destroy(&name).unwrap();
+}
+
+#[test]
+fn a_storm_of_kills_never_keeps_the_next_from_a_working_region() {
+    let name = Name::new("storm");
+    for round in 0..12_u64 {
+        let programs: Vec<_> = (0..4).map(|_| Program::start("churn", &name)).collect();
+        std::thread::sleep(std::time::Duration::from_millis(20 + 7 * (round % 5)));
+        programs.into_iter().for_each(Program::kill);
+        let region = small().open_or_create(&name).unwrap();
+        let key = region.put(b"works").unwrap();
+        assert_eq!(&*region.get(key).unwrap().unwrap(), b"works");
+        region.reap().unwrap();
+        let report = region.check().unwrap();
+        assert!(report.is_clean(), "{report}");
+        drop(region);
+        assert!(!name.exists());
+    }
+}
+
+#[test]
+fn too_little_shared_memory_for_a_new_region_is_said_and_nothing_is_left_behind() {
+    let name = Name::new("little");
+    let (program, said) = Program::ready("little shared memory", &name);
+    if !said.contains("cannot mount") {
+        assert!(said.contains("OutOfSpace") && said.contains("files left: 0"), "{said}");
+    }
+    program.finish();
 }
 
 #[test]

@@ -136,6 +136,13 @@ impl Attachment {
         self.closing.load(Ordering::SeqCst)
     }
 
+    /// Under the table's lock: whether a closing attachment still waits for this slot. A pursuit from before a reopening
+    /// must not go on from its slot: lower ones may have been pinned since.
+    pub(super) fn is_pursued_from(&self, slot: u32) -> bool {
+        let alone = self.is_closing() && !self.has_handles() && !self.is_severed();
+        alone && self.awaited.load(Ordering::SeqCst) == slot
+    }
+
     /// While in [flight](super::flight), after the last unpin of a slot: whether to [go on](Pursuit::go_on) after it.
     ///
     /// SeqCst throughout, and so is the unpin: either this sees the slot awaited, or the search sees its count gone.

@@ -128,8 +128,7 @@ impl Pursuit {
         let is_it =
             |member: &Member| std::ptr::from_ref(member.attachment()).addr() == self.attachment;
         let Some(at) = table.members.iter().position(is_it) else { return };
-        let attachment = table.members[at].attachment();
-        if attachment.is_closing() && !attachment.has_handles() && !attachment.is_severed() {
+        if table.members[at].attachment().is_pursued_from(self.slot) {
             table.close(at, self.slot);
         }
     }

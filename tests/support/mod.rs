@@ -134,6 +134,20 @@ pub fn role() -> Option<(String, String)> {
     Some((std::env::var(ROLE).ok()?, std::env::var(NAME).ok()?))
 }
 
+/// Gives this process a /dev/shm of its own.
+pub fn own_shared_memory(size: &str) -> std::io::Result<()> {
+    let options = std::ffi::CString::new(format!("size={size}"))?;
+    let (root, shm, kind) = (c"/".as_ptr(), c"/dev/shm".as_ptr(), c"tmpfs".as_ptr());
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: strings that live until the calls return; they change only what this process sees.
+    let done = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(std::ptr::null(), root, std::ptr::null(), private, std::ptr::null()) == 0
+            && libc::mount(kind, shm, kind, 0, options.as_ptr().cast()) == 0
+    };
+    if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 pub fn say(what: impl std::fmt::Display) {
     println!("\nSAYS {what}");
     std::io::stdout().flush().unwrap();
