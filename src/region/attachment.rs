@@ -105,6 +105,12 @@ impl Attachment {
         participants::vacate(&self.segment, election);
     }
 
+    /// What names the attachment when it may be gone.
+    #[inline]
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Counts a handle, if there are others.
     #[inline]
     pub(super) fn add_handle(&self) -> bool {
@@ -149,7 +155,7 @@ impl Attachment {
     #[inline]
     pub(crate) fn awaits(&self, slot: u32) -> Option<Pursuit> {
         (self.is_closing() && self.awaited.load(Ordering::SeqCst) == slot)
-            .then(|| Pursuit { attachment: std::ptr::from_ref(self).addr(), slot })
+            .then(|| Pursuit { attachment: self.address(), slot })
     }
 
     /// Under the table's lock, while closing: waits for the next slot this process has pinned; `false`: there is none.

@@ -97,6 +97,10 @@ impl Table {
         Ok(region)
     }
 
+    fn position(&self, attachment: usize) -> Option<usize> {
+        self.members.iter().position(|member| member.attachment().address() == attachment)
+    }
+
     fn close(&mut self, at: usize, from: u32) {
         let attachment = self.members[at].attachment();
         let Ok(me) = attachment.me() else { return };
@@ -107,15 +111,14 @@ impl Table {
     }
 }
 
-/// The last handle is gone, or was: detaches, or leaves it to the last view.
+/// The last handle is gone, or was: detaches, or leaves it to the last view. Takes the attachment's address only: others
+/// may have opened and closed the region since the handle was counted down, and then it is gone.
 #[cold]
-pub(super) fn last_handle_dropped(attachment: &'static Attachment) {
-    if attachment.is_severed() {
-        return;
-    }
+pub(super) fn last_handle_dropped(attachment: usize) {
     let Ok(mut table) = lock() else { return };
-    let is_it = |member: &Member| std::ptr::eq(member.attachment(), attachment);
-    if let Some(at) = table.members.iter().position(is_it).filter(|_| !attachment.has_handles()) {
+    if let Some(at) = table.position(attachment)
+        && !table.members[at].attachment().has_handles()
+    {
         table.close(at, 1);
     }
 }
@@ -125,9 +128,7 @@ impl Pursuit {
     #[cold]
     pub(crate) fn go_on(self) {
         let Ok(mut table) = lock() else { return };
-        let is_it =
-            |member: &Member| std::ptr::from_ref(member.attachment()).addr() == self.attachment;
-        let Some(at) = table.members.iter().position(is_it) else { return };
+        let Some(at) = table.position(self.attachment) else { return };
         if table.members[at].attachment().is_pursued_from(self.slot) {
             table.close(at, self.slot);
         }
