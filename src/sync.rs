@@ -4,13 +4,11 @@
 
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering,
+    AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering,
 };
 #[cfg(not(loom))]
 pub(crate) use std::sync::atomic::{
-    AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering,
+    AtomicBool, AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering,
 };
 
 /// For the locks and registries of one process: they are no steps of a protocol, and statics need constants to start with,

@@ -3,7 +3,7 @@
 mod support;
 
 use inplace::{Error, Lifespan, Region, RegionOptions};
-use support::{Name, Program, eventually, hear, role, say};
+use support::{Name, Program, hear, role, say};
 
 fn small() -> RegionOptions {
     RegionOptions::new().capacity(1 << 20).max_objects(1000).max_participants(16)
@@ -53,26 +53,9 @@ fn program() {
             );
             panic!("{error}");
         }
-        "hold the door" => {
-            let file = std::fs::File::options()
-                .read(true)
-                .write(true)
-                .open(support::path_of(&name))
-                .unwrap();
-            let mut lock = libc::flock {
-                l_type: libc::F_WRLCK as i16,
-                l_whence: 0,
-                l_start: 0,
-                l_len: 1,
-                l_pid: 0,
-            };
-            // SAFETY: a lock on a descriptor that is open.
-            let taken = unsafe {
-                libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &mut lock)
-            };
-            say(taken);
-            hear();
-        }
+        "hold the door" => say(support::lock_and_wait(&support::path_of(&name), libc::F_WRLCK, 0)),
+        "stay in the door" => say(support::lock_and_wait(&support::path_of(&name), libc::F_RDLCK, 0)),
+        "draft" => say(support::lock_and_wait(std::path::Path::new(&name), libc::F_WRLCK, 1)),
         "little address space" => {
             let gib = 1 << 30;
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_AS, gib, gib)
@@ -327,13 +310,36 @@ fn a_stopped_process_at_the_door_is_reported_instead_of_waited_for() {
 }
 
 #[test]
+fn one_stopped_in_the_door_of_an_abandoned_region_is_reported_too() {
+    let name = Name::new("within");
+    let (holder, _) = Program::ready("hold", &name);
+    let (door, taken) = Program::ready("stay in the door", &name);
+    assert_eq!(taken, "0");
+    let (guest, _) = Program::ready("hold", &name);
+    guest.kill();
+    holder.kill();
+    let start = std::time::Instant::now();
+    let error = small().open_or_create(&name).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+    assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    door.kill();
+    small().open_or_create(&name).unwrap();
+}
+
+#[test]
 fn files_of_creators_that_died_are_swept_and_those_of_living_ones_are_not() {
     let name = Name::new("sweep");
+    let alive = std::path::PathBuf::from(format!("/dev/shm/.inplace-new.alive{}", std::process::id()));
+    std::fs::write(&alive, b"x").unwrap();
+    let (creator, taken) = Program::ready("draft", alive.to_str().unwrap());
+    assert_eq!(taken, "0");
     let dead =
         std::path::PathBuf::from(format!("/dev/shm/.inplace-new.dead{}", std::process::id()));
     std::fs::write(&dead, b"x").unwrap();
     let _region = small().create(&name).unwrap();
-    eventually("the file of a dead creator is swept", || !dead.exists());
+    assert!(!dead.exists() && alive.exists());
+    creator.kill();
+    assert!(Region::open(&name).is_ok() && !alive.exists());
 }
 
 #[test]

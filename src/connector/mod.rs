@@ -6,6 +6,7 @@ mod custom;
 mod heap;
 mod loan;
 mod local;
+mod shm;
 mod writer;
 
 pub use block::Block;
@@ -13,6 +14,7 @@ pub use config::{ConnectorConfig, CustomConfig, LocalConfig, ShmConfig};
 pub use custom::{Factory, register_kind};
 pub use loan::Loan;
 pub use local::LocalConnector;
+pub use shm::ShmConnector;
 pub use writer::BlockWriter;
 
 pub(crate) use config::check_name;
