@@ -53,9 +53,21 @@ fn program() {
             );
             panic!("{error}");
         }
-        "hold the door" => say(support::lock_and_wait(&support::path_of(&name), libc::F_WRLCK, 0)),
-        "stay in the door" => say(support::lock_and_wait(&support::path_of(&name), libc::F_RDLCK, 0)),
-        "draft" => say(support::lock_and_wait(std::path::Path::new(&name), libc::F_WRLCK, 1)),
+        "hold the door" => support::stand_in_the_door(&name, libc::F_WRLCK),
+        "stay in the door" => support::stand_in_the_door(&name, libc::F_RDLCK),
+        "draft" => {
+            // Whoever sweeps between the creation and the lock makes a creator start again.
+            let draft = std::path::Path::new(&name);
+            let lock = loop {
+                let file = std::fs::File::create(draft).unwrap();
+                let lock = support::lock(&file, libc::F_WRLCK, 1);
+                if draft.exists() {
+                    break (file, lock);
+                }
+            };
+            say(lock.1);
+            hear();
+        }
         "little address space" => {
             let gib = 1 << 30;
             nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_AS, gib, gib)
@@ -329,8 +341,8 @@ fn one_stopped_in_the_door_of_an_abandoned_region_is_reported_too() {
 #[test]
 fn files_of_creators_that_died_are_swept_and_those_of_living_ones_are_not() {
     let name = Name::new("sweep");
-    let alive = std::path::PathBuf::from(format!("/dev/shm/.inplace-new.alive{}", std::process::id()));
-    std::fs::write(&alive, b"x").unwrap();
+    let alive =
+        std::path::PathBuf::from(format!("/dev/shm/.inplace-new.alive{}", std::process::id()));
     let (creator, taken) = Program::ready("draft", alive.to_str().unwrap());
     assert_eq!(taken, "0");
     let dead =

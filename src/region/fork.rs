@@ -164,13 +164,16 @@ mod tests {
                 // SAFETY: ends the child.
                 unsafe { libc::_exit(i32::from(severed)) }
             }
-            ForkResult::Parent { child } => waitpid(child, None) == Ok(WaitStatus::Exited(child, 1)),
+            ForkResult::Parent { child } => {
+                waitpid(child, None) == Ok(WaitStatus::Exited(child, 1))
+            }
         }
     }
 
     #[test]
     fn a_fork_from_inside_an_operation_severs_the_child_and_leaves_the_parent_as_it_was() {
-        let region = RegionOptions::new().capacity(1 << 20).max_participants(4).anonymous().unwrap();
+        let region =
+            RegionOptions::new().capacity(1 << 20).max_participants(4).anonymous().unwrap();
         assert!(!child_is_severed(&region));
 
         let table = table::lock().unwrap();

@@ -80,7 +80,8 @@ impl<T> Latch<T> {
     /// # Panics
     /// When this thread holds it already: in place of waiting for itself for ever.
     pub(crate) fn lock(&self) -> Held<'_, T> {
-        self.lock_unless_mine().expect("an operation was called from inside itself, as by a signal handler")
+        self.lock_unless_mine()
+            .expect("an operation was called from inside itself, as by a signal handler")
     }
 
     /// After a fork: the lock that was [kept](Held::keep) over it, in parent and child alike.

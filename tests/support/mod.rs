@@ -160,14 +160,19 @@ pub fn hear() -> String {
     line.trim_end().to_owned()
 }
 
-/// Locks a byte of a file, says how that went, and keeps it until told something.
-pub fn lock_and_wait(path: &std::path::Path, kind: i32, byte: i64) -> &'static str {
-    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
-    let mut lock = libc::flock { l_type: kind as i16, l_whence: 0, l_start: byte, l_len: 1, l_pid: 0 };
+/// Tries to lock a byte of a file; 0 when that went well.
+pub fn lock(file: &std::fs::File, kind: i32, byte: i64) -> i32 {
+    let mut lock =
+        libc::flock { l_type: kind as i16, l_whence: 0, l_start: byte, l_len: 1, l_pid: 0 };
     // SAFETY: a lock on a descriptor that is open.
-    say(unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &mut lock) });
+    unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(file), libc::F_OFD_SETLK, &mut lock) }
+}
+
+/// Locks a region's door, says how that went, and keeps it until told something.
+pub fn stand_in_the_door(name: &str, kind: i32) {
+    let file = std::fs::File::options().read(true).write(true).open(path_of(name)).unwrap();
+    say(lock(&file, kind, 0));
     hear();
-    "done"
 }
 
 /// Waits until something holds.
