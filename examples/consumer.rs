@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use inplace::{Key, Region, RegionOptions, Store, storable};
 use inplace::connector::ShmConnector;
+use inplace::{Key, Region, RegionOptions, Store, storable};
 
 #[storable]
 struct Measurement {
@@ -15,7 +15,8 @@ struct Measurement {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Whoever comes first makes the region.
     let region = RegionOptions::new().open_or_create("measurements")?;
-    let store = Store::builder("measurements").connector(ShmConnector::new(region.clone())).open()?;
+    let store =
+        Store::builder("measurements").connector(ShmConnector::new(region.clone())).open()?;
 
     for number in 0.. {
         let Some(key) = next(&region, number)? else { break };
@@ -23,7 +24,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let Some(measurement) = store.take::<Measurement>(key)? else { continue };
         let mean = measurement.samples.iter().map(|sample| sample.to_native()).sum::<f64>()
             / measurement.samples.len() as f64;
-        println!("{}: {} samples, mean {mean:+.6}", measurement.station.as_str(), measurement.samples.len());
+        println!(
+            "{}: {} samples, mean {mean:+.6}",
+            measurement.station.as_str(),
+            measurement.samples.len()
+        );
         region.unbind(&format!("measurement {number}"))?;
     }
     if let Some(last) = region.unbind("last measurement")? {

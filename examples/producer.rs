@@ -9,8 +9,8 @@
 
 use std::time::{Duration, Instant};
 
-use inplace::{RegionOptions, Store, storable};
 use inplace::connector::ShmConnector;
+use inplace::{RegionOptions, Store, storable};
 
 /// What travels. Producer and consumer each write the type down; its fingerprint tells whether they agree.
 #[storable]
@@ -25,11 +25,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A region that stays while no process is attached would be `Lifespan::Persistent`; this one lasts as long as the
     // producer or the consumer runs.
     let region = RegionOptions::new().open_or_create("measurements")?;
-    let store = Store::builder("measurements").connector(ShmConnector::new(region.clone())).open()?;
+    let store =
+        Store::builder("measurements").connector(ShmConnector::new(region.clone())).open()?;
 
     for number in 0..many {
         let samples = (0..100_000).map(|i| f64::from(i * number).sin()).collect();
-        let key = store.put(&Measurement { number, station: format!("station {number}"), samples })?;
+        let key =
+            store.put(&Measurement { number, station: format!("station {number}"), samples })?;
         // A name is how somebody finds an object whose key nobody sent.
         region.bind(&format!("measurement {number}"), key)?;
         println!("put measurement {number} as {key}");
@@ -38,7 +40,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("waiting for the consumer to take them (at most 60 s)");
     let patience = Instant::now();
-    while region.lookup("last measurement")?.is_some() && patience.elapsed() < Duration::from_secs(60) {
+    while region.lookup("last measurement")?.is_some()
+        && patience.elapsed() < Duration::from_secs(60)
+    {
         std::thread::sleep(Duration::from_millis(20));
     }
     match region.lookup("last measurement")? {

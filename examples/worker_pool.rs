@@ -29,7 +29,11 @@ fn main() -> Result<(), Failure> {
     let documents = if paths.is_empty() { own_sources()? } else { read_all(&paths)? };
     let workers = std::thread::available_parallelism()?.get().clamp(2, 8);
     let bytes: usize = documents.iter().map(String::len).sum();
-    println!("{} documents, {:.1} MiB, {workers} workers", documents.len(), bytes as f64 / f64::from(1 << 20));
+    println!(
+        "{} documents, {:.1} MiB, {workers} workers",
+        documents.len(),
+        bytes as f64 / f64::from(1 << 20)
+    );
 
     let (by_proxy, time_by_proxy) = count_by_proxy(&documents, workers)?;
     let (by_socket, time_by_socket) = count_by_socket(&documents, workers)?;
@@ -42,13 +46,21 @@ fn main() -> Result<(), Failure> {
         println!("{count:>10}  {word}");
     }
     println!("by proxy  {time_by_proxy:>8.1?}   put once, counted in place, counts read in place");
-    println!("by socket {time_by_socket:>8.1?}   the same work, everything sent through pipes of the system");
-    println!("by proxy / by socket: {:.2}", time_by_proxy.as_secs_f64() / time_by_socket.as_secs_f64());
+    println!(
+        "by socket {time_by_socket:>8.1?}   the same work, everything sent through pipes of the system"
+    );
+    println!(
+        "by proxy / by socket: {:.2}",
+        time_by_proxy.as_secs_f64() / time_by_socket.as_secs_f64()
+    );
     Ok(())
 }
 
 /// Documents go into shared memory, proxies through the sockets.
-fn count_by_proxy(documents: &[String], workers: usize) -> Result<(HashMap<String, u64>, Duration), Failure> {
+fn count_by_proxy(
+    documents: &[String],
+    workers: usize,
+) -> Result<(HashMap<String, u64>, Duration), Failure> {
     // The name is this run's own. The region goes away with its last process, however that ends.
     let store = Store::open(&format!("worker-pool-{}", std::process::id()))?;
     let children = start_workers(workers, |task| {
@@ -79,7 +91,10 @@ fn count_by_proxy(documents: &[String], workers: usize) -> Result<(HashMap<Strin
 }
 
 /// The same, with everything copied through the sockets.
-fn count_by_socket(documents: &[String], workers: usize) -> Result<(HashMap<String, u64>, Duration), Failure> {
+fn count_by_socket(
+    documents: &[String],
+    workers: usize,
+) -> Result<(HashMap<String, u64>, Duration), Failure> {
     let children = start_workers(workers, |task| {
         let document = std::str::from_utf8(task)?;
         Ok(postcard::to_stdvec(&count_words(document))?)
@@ -101,7 +116,9 @@ fn count_by_socket(documents: &[String], workers: usize) -> Result<(HashMap<Stri
 
 fn count_words(text: &str) -> Counts {
     let mut counts: HashMap<&str, u64> = HashMap::new();
-    for word in text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty()) {
+    for word in
+        text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
+    {
         *counts.entry(word).or_insert(0) += 1;
     }
     counts.into_iter().map(|(word, count)| (word.to_owned(), count)).collect()
@@ -114,7 +131,10 @@ struct Worker {
 }
 
 /// Forks workers that answer every task with what `work` makes of it, until the socket is closed.
-fn start_workers(count: usize, work: impl Fn(&[u8]) -> Result<Vec<u8>, Failure>) -> Result<Vec<Worker>, Failure> {
+fn start_workers(
+    count: usize,
+    work: impl Fn(&[u8]) -> Result<Vec<u8>, Failure>,
+) -> Result<Vec<Worker>, Failure> {
     let mut workers = Vec::new();
     for _ in 0..count {
         let (socket, mut theirs) = UnixStream::pair()?;
@@ -135,7 +155,10 @@ fn start_workers(count: usize, work: impl Fn(&[u8]) -> Result<Vec<u8>, Failure>)
     Ok(workers)
 }
 
-fn serve(socket: &mut UnixStream, work: impl Fn(&[u8]) -> Result<Vec<u8>, Failure>) -> Result<(), Failure> {
+fn serve(
+    socket: &mut UnixStream,
+    work: impl Fn(&[u8]) -> Result<Vec<u8>, Failure>,
+) -> Result<(), Failure> {
     while let Some(task) = receive(&mut *socket)? {
         send(&mut *socket, &work(&task)?)?;
     }

@@ -17,7 +17,9 @@ const MIB: usize = 1 << 20;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mib: usize = std::env::args().nth(1).map_or(Ok(1024), |text| text.parse())?;
-    let store = Store::builder(format!("zero-copy-{}", std::process::id())).codec(Slice::<f64>::default()).open()?;
+    let store = Store::builder(format!("zero-copy-{}", std::process::id()))
+        .codec(Slice::<f64>::default())
+        .open()?;
     let (mut reader, mut writer) = std::io::pipe()?;
 
     // Forked before there is anything to inherit: the child learns of the array from a message alone.
@@ -39,7 +41,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let started = Instant::now();
     let proxy: Proxy<Vec<f64>, Slice<f64>> = store.proxy(&numbers)?;
     let put = started.elapsed();
-    println!("parent: put {mib} MiB in {put:.1?} ({:.1} GiB/s)", mib as f64 / 1024.0 / put.as_secs_f64());
+    println!(
+        "parent: put {mib} MiB in {put:.1?} ({:.1} GiB/s)",
+        mib as f64 / 1024.0 / put.as_secs_f64()
+    );
 
     let message = postcard::to_stdvec(&proxy)?;
     println!("parent: sends a proxy of {} bytes", message.len());
@@ -59,16 +64,28 @@ fn receive(reader: &mut impl std::io::Read) -> Result<(), Box<dyn std::error::Er
     let started = Instant::now();
     let numbers: &Array<f64> = proxy.resolve()?;
     let resolved = started.elapsed();
-    println!("child:  resolved {} numbers in {resolved:.1?}; memory {:+.1} MiB", numbers.len(), resident()? - before);
+    println!(
+        "child:  resolved {} numbers in {resolved:.1?}; memory {:+.1} MiB",
+        numbers.len(),
+        resident()? - before
+    );
 
     let started = Instant::now();
     let percent = &numbers[numbers.len() / 2..][..numbers.len() / 100];
     let sum: f64 = percent.iter().sum();
-    println!("child:  read 1 % in {:.1?} (sum {sum:e}); memory {:+.1} MiB", started.elapsed(), resident()? - before);
+    println!(
+        "child:  read 1 % in {:.1?} (sum {sum:e}); memory {:+.1} MiB",
+        started.elapsed(),
+        resident()? - before
+    );
 
     let started = Instant::now();
     let sum: f64 = numbers.iter().sum();
-    println!("child:  read all in {:.1?} (sum {sum:e}); memory {:+.1} MiB", started.elapsed(), resident()? - before);
+    println!(
+        "child:  read all in {:.1?} (sum {sum:e}); memory {:+.1} MiB",
+        started.elapsed(),
+        resident()? - before
+    );
     Ok(())
 }
 

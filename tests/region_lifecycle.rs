@@ -21,6 +21,7 @@ fn hold(region: inplace::Result<Region>) {
 
 /// What the programs do that the tests start.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of programs")]
 fn program() {
     let Some((role, name)) = role() else { return };
     match role.as_str() {

@@ -8,11 +8,11 @@ use std::ops::Range;
 
 use super::units::{change, unit_offset};
 use crate::actor::{Actor, Refusal};
-use crate::connector::{BlockWriter, Fill, Sink};
 use crate::layout::block::{Block, BlockRef};
 use crate::layout::geometry::UNIT;
 use crate::layout::unit::{Unit, UnitWord};
 use crate::sync::Ordering;
+use crate::writer::{BlockWriter, Fill, Sink};
 
 /// Bytes that are gathered before they are written through the descriptor.
 const STAGE: usize = 256 * 1024;
@@ -20,7 +20,12 @@ const STAGE: usize = 256 * 1024;
 impl Actor<'_> {
     /// Writes a claimed block's bytes.
     #[inline]
-    pub(crate) fn write_block(&self, slot: u32, block: BlockRef, bytes: &[u8]) -> Result<(), Refusal> {
+    pub(crate) fn write_block(
+        &self,
+        slot: u32,
+        block: BlockRef,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
         match block.get() {
             Some(Block::Span { first, count }) => {
                 self.write_span_at((first, count), 0, bytes)?;
@@ -34,7 +39,12 @@ impl Actor<'_> {
     }
 
     /// Lets `fill` write into a claimed block; how much it wrote, or wanted to write.
-    pub(crate) fn fill_block(&self, slot: u32, block: BlockRef, fill: &mut Fill<'_>) -> Result<u64, Refusal> {
+    pub(crate) fn fill_block(
+        &self,
+        slot: u32,
+        block: BlockRef,
+        fill: &mut Fill<'_>,
+    ) -> Result<u64, Refusal> {
         if let Some(Block::Span { first, count }) = block.get()
             && (first..first + count).any(|unit| self.is_warming(unit))
         {
@@ -47,7 +57,12 @@ impl Actor<'_> {
         Ok(writer.position() as u64)
     }
 
-    fn fill_cold_span(&self, slot: u32, span: (u32, u32), fill: &mut Fill<'_>) -> Result<u64, Refusal> {
+    fn fill_cold_span(
+        &self,
+        slot: u32,
+        span: (u32, u32),
+        fill: &mut Fill<'_>,
+    ) -> Result<u64, Refusal> {
         let capacity = u64::from(span.1) * UNIT;
         let mut cold = ColdSpan { actor: *self, span, written: 0, stage: Vec::new(), failed: None };
         let mut writer = BlockWriter::through(&mut cold, capacity as usize);
@@ -93,7 +108,12 @@ impl Actor<'_> {
     }
 
     /// Writes bytes `at` an offset of a claimed span.
-    fn write_span_at(&self, (first, count): (u32, u32), at: u64, bytes: &[u8]) -> Result<(), Refusal> {
+    fn write_span_at(
+        &self,
+        (first, count): (u32, u32),
+        at: u64,
+        bytes: &[u8],
+    ) -> Result<(), Refusal> {
         let (mut at, mut rest) = (at, bytes);
         while !rest.is_empty() {
             let (run, is_cold) = self.run_from(first + (at / UNIT) as u32, first + count);
@@ -111,7 +131,12 @@ impl Actor<'_> {
 
     /// Commits what behind the first `written` bytes of a claimed span is not committed; all its units are SPAN(slot)
     /// then.
-    fn settle_span(&self, slot: u32, (first, count): (u32, u32), written: u64) -> Result<(), Refusal> {
+    fn settle_span(
+        &self,
+        slot: u32,
+        (first, count): (u32, u32),
+        written: u64,
+    ) -> Result<(), Refusal> {
         let (mut start, end) = (first, first + count);
         while start < end {
             let (run, is_cold) = self.run_from(start, end);

@@ -60,7 +60,11 @@ impl ShmConnector {
     /// [`Error::Closed`].
     #[inline]
     pub fn region(&self) -> Result<&Region> {
-        if self.closed.load(Ordering::Relaxed) { Err(self.closed_error()) } else { Ok(&self.region) }
+        if self.closed.load(Ordering::Relaxed) {
+            Err(self.closed_error())
+        } else {
+            Ok(&self.region)
+        }
     }
 
     #[cold]
@@ -108,7 +112,8 @@ impl Connector for ShmConnector {
     }
 
     fn config(&self) -> ConnectorConfig {
-        let mut config = ShmConfig { region: self.region.name().to_owned(), ..ShmConfig::default() };
+        let mut config =
+            ShmConfig { region: self.region.name().to_owned(), ..ShmConfig::default() };
         if self.region.lifespan() == Lifespan::Anonymous {
             config.lifespan = Some(Lifespan::Anonymous);
         }
@@ -137,7 +142,13 @@ impl Deferrable for ShmConnector {
         self.region()?.reserve()
     }
 
-    fn set_with(&self, key: Key, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<()> {
+    fn set_with(
+        &self,
+        key: Key,
+        size: usize,
+        fingerprint: Fingerprint,
+        fill: &mut Fill<'_>,
+    ) -> Result<()> {
         self.region()?.set_with(key, size, fingerprint, fill)
     }
 

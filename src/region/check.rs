@@ -79,10 +79,7 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Walks the region.
-    pub(crate) fn over(
-        actor: Actor<'a>,
-        is_alive: &'a dyn Fn(ParticipantId) -> bool,
-    ) -> Report {
+    pub(crate) fn over(actor: Actor<'a>, is_alive: &'a dyn Fn(ParticipantId) -> bool) -> Report {
         let segment = actor.segment;
         let (report, spans) = (Report::default(), HashMap::new());
         let mut walk = Self { actor, segment, is_alive, report, spans };
@@ -312,7 +309,9 @@ impl<'a> Walk<'a> {
                     .is_some_and(|slot| SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id))
             };
             match self.actor.read_bucket(bucket) {
-                Ok(found) => self.report.names += found.map_or(0, |(_, names)| names.entries.len() as u64),
+                Ok(found) => {
+                    self.report.names += found.map_or(0, |(_, names)| names.entries.len() as u64)
+                }
                 Err(error) => self.blame(format!("name bucket {bucket} can not be read: {error}")),
             }
             if !is_ready() && self.segment.name_bucket(bucket).load(Ordering::SeqCst) == word {

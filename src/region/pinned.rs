@@ -98,7 +98,13 @@ impl Clone for Pinned {
         if let Err(error) = counted {
             panic!("cannot clone a view of {}: {}", self.key(), self.with_key(error));
         }
-        Self { attachment: self.attachment, slot: self.slot, id: self.id, start: self.start, len: self.len }
+        Self {
+            attachment: self.attachment,
+            slot: self.slot,
+            id: self.id,
+            start: self.start,
+            len: self.len,
+        }
     }
 }
 

@@ -204,7 +204,10 @@ fn a_fill_of_fresh_memory_arrives_whole_in_whatever_pieces_it_is_written() {
         };
         for guess in [2_000_001, 2_200_000, 100_000, 0] {
             let id = actor.put_with(guess, Fingerprint::BYTES, &mut fill).unwrap();
-            assert!(read(&world.actor(1), id).unwrap() == bytes, "pieces of {piece}, guess {guess}");
+            assert!(
+                read(&world.actor(1), id).unwrap() == bytes,
+                "pieces of {piece}, guess {guess}"
+            );
             actor.evict(id);
             actor.trim_units(1_000_000);
         }

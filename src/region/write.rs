@@ -9,12 +9,12 @@
 //! slot; killed after it: the object is there, and lost only if its key never reached anybody.
 
 use crate::actor::{Actor, Refusal};
-use crate::connector::Fill;
 use crate::fingerprint::Fingerprint;
 use crate::index::ClaimedSlot;
 use crate::layout::block::BlockRef;
 use crate::layout::slot::{ObjectId, SlotWord, State};
 use crate::sync::Ordering;
+use crate::writer::Fill;
 
 /// A slot and its block in WRITING by this participant; dropped unpublished, both are given back.
 #[derive(Debug)]

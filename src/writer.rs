@@ -6,6 +6,8 @@ use std::mem::MaybeUninit;
 
 use rkyv::ser::{Positional, Writer};
 
+use crate::error::Result;
+
 /// Writes bytes one after another into a block; past its end it only counts.
 ///
 /// The block's first byte is 64-byte aligned. Writing never fails: a block that proves too small yields the exact size
@@ -30,6 +32,10 @@ pub struct BlockWriter<'a> {
     written: usize,
     sink: Option<&'a mut dyn Sink>,
 }
+
+/// Fills a block: called with a writer that may be too small; whatever is written past its end is only counted, and
+/// the connector then calls again with a block of exactly the counted size.
+pub type Fill<'a> = dyn FnMut(&mut BlockWriter<'_>) -> Result<()> + 'a;
 
 /// Takes the bytes of a block whose memory is not there yet.
 pub(crate) trait Sink {
@@ -83,7 +89,12 @@ impl<'a> BlockWriter<'a> {
             Some(sink) => Some(&mut **sink),
             None => None,
         };
-        BlockWriter { block: &mut *self.block, capacity: self.capacity, written: self.written, sink }
+        BlockWriter {
+            block: &mut *self.block,
+            capacity: self.capacity,
+            written: self.written,
+            sink,
+        }
     }
 
     #[inline]
