@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 pub mod payload;
 pub mod random;
 pub mod shared;
+pub mod small_shm;
 
 const ROLE: &str = "INPLACE_TEST_ROLE";
 const NAME: &str = "INPLACE_TEST_NAME";
