@@ -10,6 +10,7 @@
 mod support;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use inplace::{Error, Fingerprint, Key, Pinned, Region, RegionOptions};
@@ -19,12 +20,14 @@ use nix::unistd::Pid;
 use support::payload;
 use support::random::Random;
 use support::shared::{Atomics, Shared};
+use support::small_shm::with_shm_of;
 use support::{Name, start_child, watch_for};
 
 const PLACES: usize = 256;
 const OBJECTS: u32 = 3000;
 const CAPACITY: u64 = 24 << 20;
 const NAMES: u64 = 20;
+const AUDITS: Duration = Duration::from_millis(300);
 const INHERITING: usize = 2;
 const OPENING: usize = 2;
 
@@ -392,48 +395,46 @@ fn assert_nothing_is_left(region: &Region) {
     assert!(matches!(refused, Error::OutOfSlots { .. }), "{refused}");
     assert_eq!(claimed.len(), OBJECTS as usize, "every slot can be claimed");
     claimed.into_iter().for_each(|key| assert!(region.evict(key).unwrap()));
-    let big = region.put(&vec![1; CAPACITY as usize]).unwrap();
-    assert!(region.evict(big).unwrap());
+    match region.put(&vec![1; CAPACITY as usize]) {
+        Ok(big) => assert!(region.evict(big).unwrap()),
+        Err(error) => assert!(error.to_string().contains("/dev/shm is full"), "{error}"),
+    }
     region.trim().unwrap();
     assert_eq!(region.check().unwrap().bytes_committed, 0);
 }
 
-#[test]
-fn killed_at_any_moment_processes_leave_no_wrong_value_and_nothing_behind() {
-    watch_for(seconds() as u32 + 60);
+/// One storm over a region of these options.
+fn storm(name: &str, options: &RegionOptions, length: Duration) {
+    watch_for(length.as_secs() as u32 + 60);
     payload::prepare();
-    let (name, board, seed) = (Name::new("storm"), Shared::<Board>::new(), Random::seed("storm"));
+    let (board, seed) = (Shared::<Board>::new(), Random::seed(name));
     // Before anything is attached.
     let openers = start_child(|| {
         while board.region.load(Ordering::SeqCst) == 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        keep_openers(&name, board, seed ^ 1)
+        keep_openers(name, board, seed ^ 1)
     });
-    let options = RegionOptions::new().capacity(CAPACITY).max_objects(OBJECTS).max_participants(12);
-    let region = options.create(&name).unwrap();
+    let region = options.create(name).unwrap();
     board.region.store(region.id(), Ordering::SeqCst);
 
     let work = |seed| inherit(board, seed);
     let mut victims = Victims::new(INHERITING, board, Random::new(seed ^ 2), &work);
     let mut parent = Worker::new(&region, board, seed ^ 3);
-    let (start, length) = (Instant::now(), Duration::from_secs(seconds()));
+    let start = Instant::now();
     let (mut audits, mut lost) = (0, 0);
-    let mut next_audit = start + Duration::from_millis(300);
+    let mut next_audit = start + AUDITS;
     while start.elapsed() < length && board.order.load(Ordering::SeqCst) < 2 {
         victims.go_on();
         parent.act();
         if Instant::now() >= next_audit {
             victims.end_all();
-            board.order.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst).unwrap();
-            while board.paused.load(Ordering::SeqCst) == 0 {
-                std::thread::sleep(Duration::from_micros(100));
-            }
+            pause(board);
             parent.held.clear();
             lost += audit(&region, board);
             audits += 1;
-            board.order.store(0, Ordering::SeqCst);
-            next_audit = Instant::now() + Duration::from_millis(300);
+            let _stopped = board.order.compare_exchange(1, 0, Ordering::SeqCst, Ordering::SeqCst);
+            next_audit = Instant::now() + AUDITS;
         }
     }
     parent.held.clear();
@@ -441,21 +442,51 @@ fn killed_at_any_moment_processes_leave_no_wrong_value_and_nothing_behind() {
     let went_wrong = board.order.swap(2, Ordering::SeqCst) == 3;
     let ended = openers.wait();
     assert!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
-    tell(board, start.elapsed(), (audits, lost));
+    tell(name, board, start.elapsed(), (audits, lost));
     assert!(!went_wrong, "a victim did not die of its kill");
 
     audit(&region, board);
     assert_nothing_is_left(&region);
-    drop(parent);
-    drop(region);
+}
+
+/// Has the keeper of the openers end them all, and waits until it has.
+fn pause(board: Shared<Board>) {
+    let _stopped = board.order.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
+    while board.paused.load(Ordering::SeqCst) == 0 && board.order.load(Ordering::SeqCst) == 1 {
+        std::thread::sleep(Duration::from_micros(100));
+    }
+}
+
+fn options() -> RegionOptions {
+    RegionOptions::new().capacity(CAPACITY).max_objects(OBJECTS).max_participants(12)
+}
+
+#[test]
+fn killed_at_any_moment_processes_leave_no_wrong_value_and_nothing_behind() {
+    let _alone = alone();
+    let name = Name::new("storm");
+    storm(&name, &options(), Duration::from_secs(seconds()));
     assert!(!name.exists(), "the last to leave removes the region");
 }
 
-fn tell(board: Shared<Board>, took: Duration, (audits, lost): (u64, u64)) {
+#[test]
+fn killed_at_any_moment_while_dev_shm_is_full_nobody_faults() {
+    let _alone = alone();
+    let length = Duration::from_millis(seconds() * 400);
+    with_shm_of(5 << 20, || storm("storm in a teacup", &options(), length));
+}
+
+/// Forks duplicate what other tests of the process have open: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(name: &str, board: Shared<Board>, took: Duration, (audits, lost): (u64, u64)) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     let kills = count(&board.kills);
     println!(
-        "storm: {kills} kills in {took:?} ({:.0}/s), {} victims had left, {audits} audits, {lost} objects whose key was lost",
+        "{name}: {kills} kills in {took:?} ({:.0}/s), {} victims had left, {audits} audits, {lost} objects whose key was lost",
         kills as f64 / took.as_secs_f64(),
         count(&board.early),
     );
@@ -465,7 +496,7 @@ fn tell(board: Shared<Board>, took: Duration, (audits, lost): (u64, u64)) {
         .map(|(kind, done)| format!("{} {kind}", count(done)))
         .collect();
     println!(
-        "storm: {}; {} values verified, {} shortages, {} broken promises",
+        "{name}: {}; {} values verified, {} shortages, {} broken promises",
         done.join(", "),
         count(&board.verified),
         count(&board.full),
