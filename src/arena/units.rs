@@ -144,6 +144,10 @@ impl Actor<'_> {
             let free = entry.word.load(Ordering::Relaxed) == UnitWord::new(Unit::Free).0;
             if free && change(entry, Unit::Free, Unit::Trimming(self.me)) {
                 self.cool_unit(unit, entry, Unit::Trimming(self.me));
+                if given == 0 {
+                    // The lowest: units that were slabs before have their page of block words already.
+                    self.local.unit_cursor.store(unit, Ordering::Relaxed);
+                }
                 given += UNIT;
             }
         }

@@ -3,13 +3,13 @@
 //! ```text
 //! lookup: load the bucket word · pin what it names, or again · read
 //! bind:   S1 claim slot n · S2 old = bucket word, pin old, read it · S3 n.link = old or EMPTY, bytes, pin n,
-//!         READY(me) · S4 CAS bucket old -> n (lost: evict n, unpin, from S1) · S5 evict old · S6 n.link = none ·
-//!         S7 unpin n and old
+//!         READY(me) · S4 CAS bucket old -> n (lost: evict n, unpin, from S1) · S5 evict old · no name left in n: S5a
+//!         CAS bucket n -> EMPTY · S5b evict n · S6 n.link = none · S7 unpin n and old
 //! ```
 //!
 //! Killed with the link set: the reaper, before it clears the dead one's counts, loads the bucket word, evicts `old`
 //! unless it is current, and `n` unless it is current. Idempotent, whatever others bound meanwhile, because an object
-//! id is never given twice and `n`, pinned, keeps its slot until S7.
+//! id is never given twice and `n`, pinned, keeps its slot until S7. Killed between S5a and S5b, too: `n` is not current.
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
@@ -43,10 +43,11 @@ impl<'a> Actor<'a> {
                 Some((pin, names)) => (Some(pin), names),
                 None => (None, Bucket::default()),
             };
-            let before = names.find(name).filter(|&id| self.is_bindable(id));
-            if target.is_none() && names.find(name).is_none() {
+            let found = names.find(name);
+            if target.is_none() && found.is_none() {
                 return Ok(None);
             }
+            let before = found.filter(|&id| self.is_bindable(id));
             names.entries.retain(|(bound, id)| bound != name && self.is_bindable(*id));
             names.entries.extend(target.map(|id| (name.to_owned(), id)));
             if self.replace_bucket(bucket, old, &names)? {
@@ -75,7 +76,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// S3 to S7; `false`: the bucket was replaced meanwhile.
+    /// S1 and S3 to S7; `false`: the bucket was replaced meanwhile.
     fn replace_bucket(
         &self,
         bucket: u64,
@@ -100,6 +101,11 @@ impl<'a> Actor<'a> {
             _ if !replaced => drop(self.evict(id)),
             Some(predecessor) => drop(self.evict(predecessor)),
             None => {}
+        }
+        // A bucket without names holds no slot.
+        let is_empty = replaced && names.entries.is_empty();
+        if is_empty && cell.compare_exchange(id.0, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            self.evict(id);
         }
         new.slot.link.store(Link::NONE.0, Ordering::SeqCst);
         Ok(replaced)

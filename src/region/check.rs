@@ -154,9 +154,13 @@ impl<'a> Walk<'a> {
             }
             State::Broken => self.report.pending += 1,
             State::Ready => {
-                let own = slot.place.load(Ordering::SeqCst) != 0
-                    && slot.fingerprint.load(Ordering::SeqCst) == crate::names::FINGERPRINT.get();
+                let own = super::keys::is_own(slot);
                 self.report.objects += u64::from(!own);
+                if own && self.is_orphan(index, word) {
+                    self.blame(format!(
+                        "slot {index} holds the names of a bucket that does not name it"
+                    ));
+                }
                 self.owned(index, word, block);
             }
             State::Retired => {
@@ -199,6 +203,24 @@ impl<'a> Walk<'a> {
         let sum = pins.iter().map(|&(_, count)| u64::from(count)).sum();
         self.report.pins += sum;
         sum
+    }
+
+    /// Whether a bucket's version is neither current nor about to be, now and a little later.
+    fn is_orphan(&self, index: u32, word: SlotWord) -> bool {
+        let id = ObjectId::new(index, word.generation());
+        (0..20).all(|attempt| {
+            if attempt > 0 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            self.segment.slot(index).is_some_and(|slot| {
+                let bucket = slot.place.load(Ordering::SeqCst).wrapping_sub(1);
+                let is_unfinished =
+                    slot.link.load(Ordering::SeqCst) != 0 && !self.is_lost(word.owner());
+                self.segment.name_bucket(bucket).load(Ordering::SeqCst) != id.0
+                    && !is_unfinished
+                    && slot.word.load(Ordering::SeqCst) == word.0
+            })
+        })
     }
 
     /// A READY or RETIRED slot owns its block.

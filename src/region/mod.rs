@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod evict;
 pub(crate) mod flight;
 pub(crate) mod fork;
+mod keys;
 mod known_types;
 mod lifecycle;
 mod loan;

@@ -63,7 +63,9 @@ impl Region {
         reap::reap_dead(self.attachment)?;
         if matches!(refusal, Refusal::NoSpace { by_system: true }) {
             actor.retire_empty_slabs();
-            actor.trim_units(requested.saturating_add(UNIT));
+            // The object may have needed a chunk of the index, too, a unit of which it takes a part, and tables for both.
+            let overhead = self.attachment.segment.geometry().chunk_stride() + 2 * UNIT;
+            actor.trim_units(requested.saturating_add(overhead));
         }
         Ok(())
     }

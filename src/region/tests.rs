@@ -308,6 +308,25 @@ fn names_bind_rebind_and_unbind() {
 }
 
 #[test]
+fn unbound_names_and_names_of_evicted_objects_leave_nothing_behind() {
+    let world = World::new(8, 100);
+    let actor = world.actor(0);
+    for round in 0..300 {
+        let (id, name) = (put(&actor, b"object"), format!("name {round}"));
+        actor.bind(&name, Some(id)).unwrap();
+        if round % 2 == 0 {
+            assert!(actor.evict(id));
+            assert_eq!(actor.bind(&name, None).unwrap(), None);
+        } else {
+            assert_eq!(actor.bind(&name, None).unwrap(), Some(id));
+            assert!(actor.evict(id));
+        }
+    }
+    assert_eq!(world.check().bytes_in_use, 0);
+    (0..100).for_each(|_| drop(put(&actor, b"")));
+}
+
+#[test]
 fn concurrent_binds_of_one_bucket_lose_no_name() {
     let world = World::new(32, 1000);
     let names: Vec<String> = (0..60).map(|i| format!("name {i}")).collect();

@@ -9,6 +9,11 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+pub mod payload;
+pub mod random;
+pub mod shared;
+pub mod small_shm;
+
 const ROLE: &str = "INPLACE_TEST_ROLE";
 const NAME: &str = "INPLACE_TEST_NAME";
 
@@ -52,8 +57,25 @@ impl Drop for Name {
 
 /// Ends the process when a test hangs.
 pub fn watch() {
-    // SAFETY: sets a timer whose signal ends the process.
-    unsafe { libc::alarm(120) };
+    watch_for(120);
+}
+
+/// Ends the process, with a word about it, unless it ends or watches again within so many seconds. Forked children are
+/// not watched unless they say so themselves.
+pub fn watch_for(seconds: u32) {
+    extern "C" fn hung(_: libc::c_int) {
+        let said = b"watchdog: the test hangs\n";
+        // SAFETY: both calls are allowed in signal handlers.
+        unsafe {
+            libc::write(2, said.as_ptr().cast(), said.len());
+            libc::abort();
+        }
+    }
+    // SAFETY: installs a handler that only makes calls that are allowed in one, and sets the timer.
+    unsafe {
+        libc::signal(libc::SIGALRM, hung as extern "C" fn(libc::c_int) as libc::sighandler_t);
+        libc::alarm(seconds);
+    }
 }
 
 /// This test binary, started once more to play a role.

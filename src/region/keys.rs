@@ -1,0 +1,47 @@
+//! Which objects there are: for people and tools that evict what nobody else remembers.
+
+use crate::error::Result;
+use crate::key::Key;
+use crate::layout::slot::{ObjectId, Slot, SlotWord, State};
+use crate::names;
+use crate::region::Region;
+use crate::sync::Ordering;
+
+/// Whether a READY slot is the region's own: the names of one bucket.
+pub(super) fn is_own(slot: &Slot) -> bool {
+    slot.place.load(Ordering::SeqCst) != 0
+        && slot.fingerprint.load(Ordering::SeqCst) == names::FINGERPRINT.get()
+}
+
+impl Region {
+    /// Keys of everything that can be got, is promised, or will never come, in no order; the region's own objects are
+    /// left out. A process that is killed between a put and the sending of the key leaves an object that only this
+    /// names.
+    ///
+    /// ```
+    /// use inplace::RegionOptions;
+    ///
+    /// let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
+    /// let key = region.put(b"bytes")?;
+    /// assert_eq!(region.keys()?, [key]);
+    /// # Ok::<(), inplace::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Severed`](crate::Error::Severed).
+    pub fn keys(&self) -> Result<Vec<Key>> {
+        self.attachment.me()?;
+        let segment = &self.attachment.segment;
+        let key = |index: u32| {
+            let slot = segment.slot(index)?;
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            let listed = match word.state()? {
+                State::Ready => !is_own(slot),
+                State::Pending | State::Filling | State::Broken => true,
+                _ => false,
+            };
+            listed.then(|| ObjectId::new(index, word.generation()).key(self.id()))
+        };
+        Ok((1..segment.committed_slots()).filter_map(key).collect())
+    }
+}
