@@ -4,11 +4,27 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use crate::connector::Fill;
+use crate::connector::heap::HeapBytes;
+use crate::error::Result;
 use crate::fingerprint::Fingerprint;
+use crate::region::Pinned;
+use crate::sync::{AtomicBool, Ordering};
 
 /// The bytes of one object, read-only and in place; the object stays for as long as the block lives.
 ///
-/// `Send`, `Sync` and `'static`; cloning holds the object once more.
+/// `Send`, `Sync` and `'static`; cloning holds the object once more. Its first byte is 64-byte aligned.
+///
+/// ```
+/// use inplace::Fingerprint;
+/// use inplace::connector::Block;
+///
+/// let block = Block::from_heap(b"bytes"[..].into(), Fingerprint::BYTES);
+/// assert_eq!(&*block, b"bytes");
+/// assert_eq!(bytes::Bytes::from(block), &b"bytes"[..]);
+/// ```
 #[derive(Clone)]
 pub struct Block {
     repr: Repr,
@@ -16,46 +32,104 @@ pub struct Block {
 
 #[derive(Clone)]
 enum Repr {
-    Heap { bytes: Arc<[u8]>, fingerprint: Fingerprint },
+    Heap(Arc<HeapBlock>),
+    Shm(Pinned),
+}
+
+struct HeapBlock {
+    bytes: HeapBytes,
+    fingerprint: Fingerprint,
+    checked: AtomicBool,
 }
 
 impl Block {
-    /// A block on the heap, for connectors that hold no shared memory.
+    /// A block on the heap with a copy of `bytes`, for connectors that hold no shared memory.
     #[must_use]
     pub fn from_heap(bytes: Arc<[u8]>, fingerprint: Fingerprint) -> Self {
-        Self { repr: Repr::Heap { bytes, fingerprint } }
+        Self::heap(HeapBytes::copied(&bytes), fingerprint)
+    }
+
+    /// A block on the heap that holds what `fill` writes; `size` is a guess of its length.
+    pub fn filled(size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Self> {
+        Ok(Self::heap(HeapBytes::filled(size, fill)?, fingerprint))
+    }
+
+    pub(crate) fn heap(bytes: HeapBytes, fingerprint: Fingerprint) -> Self {
+        Self {
+            repr: Repr::Heap(Arc::new(HeapBlock {
+                bytes,
+                fingerprint,
+                checked: AtomicBool::new(false),
+            })),
+        }
     }
 
     /// What type the bytes were put as.
+    #[inline]
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         match &self.repr {
-            Repr::Heap { fingerprint, .. } => *fingerprint,
+            Repr::Heap(heap) => heap.fingerprint,
+            Repr::Shm(pinned) => pinned.fingerprint(),
         }
     }
 
     /// Whether this process has checked this object's bytes against its fingerprint before.
+    #[inline]
     #[must_use]
     pub fn is_checked(&self) -> bool {
-        false
+        match &self.repr {
+            Repr::Heap(heap) => heap.checked.load(Ordering::Relaxed),
+            Repr::Shm(pinned) => pinned.is_checked(),
+        }
     }
 
     /// Remembers that this object's bytes are what its fingerprint says.
-    pub fn set_checked(&self) {}
+    pub(crate) fn set_checked(&self) {
+        match &self.repr {
+            Repr::Heap(heap) => heap.checked.store(true, Ordering::Relaxed),
+            Repr::Shm(pinned) => pinned.set_checked(),
+        }
+    }
 }
 
 impl Deref for Block {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
         match &self.repr {
-            Repr::Heap { bytes, .. } => bytes,
+            Repr::Heap(heap) => &heap.bytes,
+            Repr::Shm(pinned) => pinned,
         }
+    }
+}
+
+impl From<Pinned> for Block {
+    #[inline]
+    fn from(pinned: Pinned) -> Self {
+        Self { repr: Repr::Shm(pinned) }
+    }
+}
+
+impl AsRef<[u8]> for Block {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+impl From<Block> for Bytes {
+    /// The same bytes, still in place: the object stays for as long as any part of them lives.
+    fn from(block: Block) -> Self {
+        Self::from_owner(block)
     }
 }
 
 impl fmt::Debug for Block {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Block").field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Block")
+            .field("len", &self.len())
+            .field("fingerprint", &self.fingerprint())
+            .finish()
     }
 }

@@ -1,30 +1,58 @@
 //! Bytes by key: what a store stands on.
 
 mod block;
+mod config;
+mod custom;
+mod heap;
+mod loan;
+mod local;
+mod shm;
 mod writer;
 
 pub use block::Block;
+pub use config::{ConnectorConfig, CustomConfig, LocalConfig, ShmConfig};
+pub use custom::{Factory, register_kind};
+pub use loan::Loan;
+pub use local::LocalConnector;
+pub use shm::ShmConnector;
 pub use writer::BlockWriter;
+
+pub(crate) use config::check_name;
 
 use std::time::Duration;
 
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
+use crate::region::fork::{self, Hook};
+use crate::sync::{AtomicBool, Ordering};
+
+/// Has a lock of this process taken around every fork, so that a child does not find it taken by a thread it has not.
+pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
+    if !is_hooked.load(Ordering::Relaxed) && !is_hooked.swap(true, Ordering::Relaxed) {
+        fork::add_hook(hook);
+        // Where handlers cannot be had, opening a region says so; nothing else needs them as much.
+        let _ = fork::install();
+    }
+}
 
 /// Fills a block: called with a writer that may be too small; whatever is written past its end is only counted, and
 /// the connector then calls again with a block of exactly the counted size.
 pub type Fill<'a> = dyn FnMut(&mut BlockWriter<'_>) -> Result<()> + 'a;
 
+/// Fills the blocks of a batch: called with the position of the object in the batch, and as [`Fill`] is.
+pub type FillBatch<'a> = dyn FnMut(usize, &mut BlockWriter<'_>) -> Result<()> + 'a;
+
 /// Stores bytes under keys it makes up. Objects are written once and never change.
+///
+/// A key of another connector is [`Error::WrongRegion`](crate::Error::WrongRegion); a key whose object is gone is
+/// `None` or `false`.
 pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Stores what `fill` writes. `size` is a guess of its length in bytes: right saves a second call of `fill`.
     fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key>;
 
-    /// Stores a copy of `bytes`.
-    fn put(&self, bytes: &[u8]) -> Result<Key>;
-
-    /// The object in place, pinned for as long as the block lives; `None` when it was evicted or never existed.
+    /// The object in place, pinned for as long as the block lives; `None` when it was evicted, never existed, or is
+    /// promised and not yet there.
     fn get(&self, key: Key) -> Result<Option<Block>>;
 
     /// Evicts the object and returns it: of any number of concurrent takers exactly one gets it.
@@ -33,8 +61,92 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Whether the object is there.
     fn exists(&self, key: Key) -> Result<bool>;
 
-    /// Evicts the object: from now on nobody gets it; its memory returns with the last block. Whether it was there.
+    /// Evicts the object: from now on nobody gets it; its memory returns with the last block. Whether it was there:
+    /// of any number of concurrent calls exactly one hears `true`.
     fn evict(&self, key: Key) -> Result<bool>;
+
+    /// Stops using the connector; closing it again does nothing. Blocks that were got stay.
+    fn close(&self) -> Result<()>;
+
+    /// What another process needs to use the same objects: see [`ConnectorConfig::connect`].
+    fn config(&self) -> ConnectorConfig;
+
+    /// Stores a copy of `bytes`.
+    fn put(&self, bytes: &[u8]) -> Result<Key> {
+        self.put_with(bytes.len(), Fingerprint::BYTES, &mut |out| {
+            out.write(bytes);
+            Ok(())
+        })
+    }
+
+    /// Stores copies of several byte strings; the keys are in their order. All are stored, or none.
+    fn put_batch(&self, items: &[&[u8]]) -> Result<Vec<Key>> {
+        let sizes: Vec<usize> = items.iter().map(|bytes| bytes.len()).collect();
+        self.put_batch_with(&sizes, Fingerprint::BYTES, &mut |at, out| {
+            out.write(items[at]);
+            Ok(())
+        })
+    }
+
+    /// Stores as many objects as there are guesses in `sizes`; the keys are in their order. All are stored, or none.
+    fn put_batch_with(
+        &self,
+        sizes: &[usize],
+        fingerprint: Fingerprint,
+        fill: &mut FillBatch<'_>,
+    ) -> Result<Vec<Key>> {
+        let mut keys = Vec::with_capacity(sizes.len());
+        for (at, size) in sizes.iter().enumerate() {
+            match self.put_with(*size, fingerprint, &mut |out| fill(at, out)) {
+                Ok(key) => keys.push(key),
+                Err(error) => {
+                    // The first error is the one to hear of.
+                    let _ = self.evict_batch(&keys);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// [`get`](Connector::get) for each key, in order.
+    fn get_batch(&self, keys: &[Key]) -> Result<Vec<Option<Block>>> {
+        keys.iter().map(|key| self.get(*key)).collect()
+    }
+
+    /// [`evict`](Connector::evict) for each key, going on after an error; how many were there.
+    fn evict_batch(&self, keys: &[Key]) -> Result<usize> {
+        let mut evicted = 0;
+        let mut outcome = Ok(());
+        for key in keys {
+            match self.evict(*key) {
+                Ok(was_there) => evicted += usize::from(was_there),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        outcome.map(|()| evicted)
+    }
+
+    /// Keeps the name of a type, for [`describe`](Connector::describe). May be called again for the same type.
+    fn register_type(&self, fingerprint: Fingerprint, name: &str) {
+        let _ = (fingerprint, name);
+    }
+
+    /// The name of the type with this fingerprint, where it is known.
+    fn describe(&self, fingerprint: Fingerprint) -> Option<String> {
+        let _ = fingerprint;
+        None
+    }
+
+    /// This connector's promises, if it has them.
+    fn deferrable(&self) -> Option<&dyn Deferrable> {
+        None
+    }
+
+    /// This connector's loans, if it has them.
+    fn loaning(&self) -> Option<&dyn Loaning> {
+        None
+    }
 }
 
 /// A connector whose keys can be handed out before their value exists.
@@ -43,6 +155,7 @@ pub trait Deferrable: Connector {
     fn reserve(&self) -> Result<Key>;
 
     /// Gives a reserved key its value, once.
+    #[allow(clippy::too_many_arguments, reason = "those of `put_with`, and the key")]
     fn set_with(
         &self,
         key: Key,
@@ -56,4 +169,10 @@ pub trait Deferrable: Connector {
 
     /// Waits for the value; `None` waits without limit.
     fn wait(&self, key: Key, timeout: Option<Duration>) -> Result<Block>;
+}
+
+/// A connector that lends the memory of an object before it is written.
+pub trait Loaning: Connector {
+    /// Memory for an object of `len` bytes, to be filled in place and published.
+    fn loan(&self, len: usize, fingerprint: Fingerprint) -> Result<Loan>;
 }

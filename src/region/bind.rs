@@ -44,7 +44,7 @@ impl<'a> Actor<'a> {
                 None => (None, Bucket::default()),
             };
             let before = names.find(name).filter(|&id| self.is_bindable(id));
-            if target.is_none() && before.is_none() {
+            if target.is_none() && names.find(name).is_none() {
                 return Ok(None);
             }
             names.entries.retain(|(bound, id)| bound != name && self.is_bindable(*id));
@@ -64,7 +64,7 @@ impl<'a> Actor<'a> {
         })
     }
 
-    fn read_bucket(&self, bucket: u64) -> Result<Option<(Pin<'a>, Bucket)>> {
+    pub(crate) fn read_bucket(&self, bucket: u64) -> Result<Option<(Pin<'a>, Bucket)>> {
         loop {
             let word = self.segment.name_bucket(bucket).load(Ordering::SeqCst);
             let Some(current) = ObjectId::from_word(word) else { return Ok(None) };

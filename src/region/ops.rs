@@ -330,9 +330,9 @@ impl Region {
     /// # Errors
     /// [`Error::Severed`].
     pub fn check(&self) -> Result<Report> {
-        self.attachment.me()?;
+        let actor = self.attachment.actor()?;
         let is_alive = |participant| self.attachment.is_alive(participant).unwrap_or(true);
-        Ok(Walk::over(&self.attachment.segment, &is_alive))
+        Ok(Walk::over(actor, &is_alive))
     }
 
     /// Remembers the name of a type for the errors of all processes.

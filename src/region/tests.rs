@@ -37,7 +37,7 @@ impl World {
     }
 
     fn check(&self) -> Report {
-        let report = Walk::over(&self.segment, &|_| true);
+        let report = Walk::over(self.actor(0), &|_| true);
         assert!(report.is_clean(), "{report}");
         report
     }
@@ -277,7 +277,9 @@ fn names_bind_rebind_and_unbind() {
     actor.evict(first);
     assert_eq!(actor.lookup("gone").unwrap(), None, "a name never leads to an evicted object");
     assert!(actor.bind("gone", Some(first)).is_err());
-    world.check();
+    assert_eq!(world.check().names, 1);
+    assert_eq!(actor.bind("gone", None).unwrap(), None);
+    assert_eq!(world.check().names, 0, "unbinding also drops a name whose object is gone");
 }
 
 #[test]

@@ -1,0 +1,278 @@
+//! What another process needs to use the same objects.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::connector::{Connector, LocalConnector, ShmConnector, custom};
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::layout::geometry::{MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SLOTS};
+use crate::region::{Lifespan, RegionOptions};
+
+const NAME_MAX: usize = 200;
+const CAPACITY: RangeInclusive<u64> = 1..=MAX_CAPACITY;
+const OBJECTS: RangeInclusive<u32> = 1..=MAX_SLOTS as u32 - 1;
+const PARTICIPANTS: RangeInclusive<u32> = 1..=MAX_PARTICIPANTS;
+
+/// Which connector, and what it is to be made of. Serializable; as text it is TOML.
+///
+/// ```
+/// use inplace::connector::ConnectorConfig;
+///
+/// let config = ConnectorConfig::from_toml("[shm]\nregion = \"weather\"\ncapacity = 1073741824\n")?;
+/// assert_eq!(ConnectorConfig::from_toml(&config.to_toml())?, config);
+/// assert!(ConnectorConfig::from_toml("[shm]\nregion = \"weather\"\nsize = 3\n").is_err());
+/// # Ok::<(), inplace::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ConnectorConfig {
+    /// A region in shared memory.
+    Shm(ShmConfig),
+    /// A dictionary of this process.
+    Local(LocalConfig),
+    /// A connector of your own: see [`register_kind`](crate::connector::register_kind).
+    Custom(CustomConfig),
+}
+
+/// A region in shared memory; what is not given takes the region's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShmConfig {
+    /// The region's name.
+    pub region: String,
+    /// Bytes of the data area at most: address space, not memory.
+    #[serde(default)]
+    pub capacity: Option<u64>,
+    /// Objects at most.
+    #[serde(default)]
+    pub max_objects: Option<u32>,
+    /// Processes attached at once at most.
+    #[serde(default)]
+    pub max_participants: Option<u32>,
+    /// How long the region stays.
+    #[serde(default)]
+    pub lifespan: Option<Lifespan>,
+    /// Permission bits of the region's file.
+    #[serde(default)]
+    pub mode: Option<u32>,
+}
+
+/// A dictionary of this process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LocalConfig {
+    /// The dictionary's name: the same name is the same dictionary for as long as one of its connectors lives.
+    pub name: String,
+}
+
+/// A connector of a kind that the program has registered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CustomConfig {
+    /// Which kind.
+    pub kind: String,
+    /// Whatever that kind needs to know.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+impl ConnectorConfig {
+    /// The region of that name, with every default.
+    #[must_use]
+    pub fn shm(region: impl Into<String>) -> Self {
+        Self::Shm(ShmConfig { region: region.into(), ..ShmConfig::default() })
+    }
+
+    /// The dictionary of that name in this process.
+    #[must_use]
+    pub fn local(name: impl Into<String>) -> Self {
+        Self::Local(LocalConfig { name: name.into() })
+    }
+
+    /// Makes the connector, or opens what is there.
+    pub fn connect(&self) -> Result<Arc<dyn Connector>> {
+        self.validate()?;
+        match self {
+            Self::Shm(config) => Ok(Arc::new(ShmConnector::connect(config)?)),
+            Self::Local(config) => Ok(Arc::new(LocalConnector::named(&config.name)?)),
+            Self::Custom(config) => custom::connect(config),
+        }
+    }
+
+    /// Makes the connector that has an existing object; a region that does not exist is not created.
+    pub(crate) fn connect_to(&self, key: Key) -> Result<Arc<dyn Connector>> {
+        match self {
+            Self::Shm(config) => Ok(Arc::new(ShmConnector::connect_to(config, key)?)),
+            _ => self.connect(),
+        }
+    }
+
+    /// Refuses values that cannot be meant.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Shm(config) => config.validate(),
+            Self::Local(config) => check_name("dictionary", &config.name),
+            Self::Custom(config) => check_name("connector kind", &config.kind),
+        }
+    }
+
+    /// Whether both lead to the same objects, whatever their options.
+    #[must_use]
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Shm(a), Self::Shm(b)) => a.region == b.region,
+            (Self::Local(a), Self::Local(b)) => a.name == b.name,
+            (Self::Custom(a), Self::Custom(b)) => a == b,
+            _ => false,
+        }
+    }
+
+    /// Reads TOML. Fields it does not know are errors.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let config: Self = toml::from_str(text).map_err(|e| Error::ConfigText(e.to_string()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The configuration as TOML.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|e| format!("# cannot be written: {e}\n"))
+    }
+}
+
+impl From<&ShmConfig> for RegionOptions {
+    fn from(config: &ShmConfig) -> Self {
+        let mut options = RegionOptions::new();
+        if let Some(bytes) = config.capacity {
+            options = options.capacity(bytes);
+        }
+        if let Some(count) = config.max_objects {
+            options = options.max_objects(count);
+        }
+        if let Some(count) = config.max_participants {
+            options = options.max_participants(count);
+        }
+        if let Some(lifespan) = config.lifespan {
+            options = options.lifespan(lifespan);
+        }
+        if let Some(mode) = config.mode {
+            options = options.mode(mode);
+        }
+        options
+    }
+}
+
+impl ShmConfig {
+    fn validate(&self) -> Result<()> {
+        check_name("region", &self.region)?;
+        check_range("capacity", self.capacity, CAPACITY)?;
+        check_range("max_objects", self.max_objects, OBJECTS)?;
+        check_range("max_participants", self.max_participants, PARTICIPANTS)?;
+        match self.mode {
+            Some(mode) if mode & !0o777 != 0 || mode & 0o600 != 0o600 => {
+                Err(Error::InvalidConfig {
+                    what: "mode".into(),
+                    found: format!("{mode:#o}"),
+                    expected: "0o600, and read and write for the group or others (0o660, 0o666)"
+                        .into(),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_range<N>(what: &str, value: Option<N>, range: RangeInclusive<N>) -> Result<()>
+where
+    N: PartialOrd + fmt::Display,
+{
+    match value {
+        Some(value) if !range.contains(&value) => Err(Error::InvalidConfig {
+            what: what.into(),
+            found: value.to_string(),
+            expected: format!("{} to {}", range.start(), range.end()),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses names that could not be a file's.
+pub(crate) fn check_name(what: &'static str, name: &str) -> Result<()> {
+    let reason = if name.is_empty() {
+        "it is empty"
+    } else if name.len() > NAME_MAX {
+        "it is longer than 200 bytes"
+    } else if name == "." || name == ".." {
+        "it is a directory's name"
+    } else if name.contains(['/', '\0']) {
+        "it contains '/' or a NUL byte"
+    } else {
+        return Ok(());
+    };
+    Err(Error::InvalidName { what, name: name.chars().take(64).collect(), reason: reason.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shm(options: &str) -> Result<ConnectorConfig> {
+        ConnectorConfig::from_toml(&format!("[shm]\nregion = \"r\"\n{options}\n"))
+    }
+
+    #[test]
+    fn every_option_survives_toml_and_postcard() {
+        let options = "capacity = 65536\nmax_objects = 5\nmax_participants = 3\nlifespan = \"persistent\"\nmode = 0o660";
+        let config = shm(options).unwrap();
+        assert!(
+            matches!(&config, ConnectorConfig::Shm(c) if c.lifespan == Some(Lifespan::Persistent))
+        );
+        assert_eq!(ConnectorConfig::from_toml(&config.to_toml()).unwrap(), config);
+        let wire = postcard::to_stdvec(&config).unwrap();
+        assert_eq!(postcard::from_bytes::<ConnectorConfig>(&wire).unwrap(), config);
+        let local = ConnectorConfig::local("here");
+        assert_eq!(ConnectorConfig::from_toml(&local.to_toml()).unwrap(), local);
+    }
+
+    #[test]
+    fn absurd_values_are_refused_by_name() {
+        for (options, what) in [
+            ("capacity = 0", "capacity"),
+            ("capacity = 9000000000000000000", "capacity"),
+            ("max_objects = 0", "max_objects"),
+            ("max_participants = 5000", "max_participants"),
+            ("mode = 0o200", "mode"),
+            ("mode = 0o7777", "mode"),
+        ] {
+            let error = shm(options).unwrap_err();
+            assert!(
+                matches!(&error, Error::InvalidConfig { what: found, .. } if found == what),
+                "{options}: {error}"
+            );
+        }
+        for name in ["", "a/b", ".", "nul\0", &"x".repeat(201)] {
+            assert!(
+                matches!(ConnectorConfig::shm(name).validate(), Err(Error::InvalidName { .. })),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn negative_values_and_unknown_fields_are_refused() {
+        for options in ["capacity = -1", "max_objects = -7", "size = 1", "lifespan = \"eternal\""] {
+            assert!(matches!(shm(options), Err(Error::ConfigText(_))), "{options}");
+        }
+        assert!(matches!(
+            ConnectorConfig::from_toml("[tape]\nreel = 1\n"),
+            Err(Error::ConfigText(_))
+        ));
+    }
+}

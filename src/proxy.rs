@@ -1,0 +1,230 @@
+//! Lazy references: a key, where to find its store, and the view once it was used.
+
+mod ahead;
+mod takers;
+mod wire;
+
+pub use ahead::Resolving;
+pub use wire::{Access, ArchivedProxy, ProxyRef, StoreRef};
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::codec::{Archive, Codec};
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::proxy::takers::Takers;
+use crate::store::{Inner, registry};
+use crate::view::{Resolved, View, forward_to_target};
+
+/// Stands for an object that is used as if it were here, and is resolved when it first is.
+///
+/// Send it in its few bytes, through serde or inside a [`Storable`](crate::Storable) type, to any process of the host:
+/// there it finds its store, or opens it. It derefs to what the codec makes of the object, `T`'s archived form by
+/// default. Resolved once, it stays so; any thread may do it, and none waits for another.
+///
+/// # Panics
+///
+/// Where the object cannot be had (evicted, of another type, its store not there), dereferencing, comparing and hashing
+/// panic with the cause. [`resolve`](Proxy::resolve) returns it instead.
+///
+/// ```
+/// use inplace::{Proxy, Store};
+/// use inplace::connector::LocalConnector;
+///
+/// let store = Store::builder("lazy").connector(LocalConnector::new()).open()?;
+/// let _registered = store.register()?;
+/// let sent = postcard::to_stdvec(&store.proxy(&vec![1_u32, 2, 3])?)?;
+///
+/// let received: Proxy<Vec<u32>> = postcard::from_bytes(&sent)?;
+/// assert!(!received.is_resolved());
+/// assert_eq!(received.len(), 3);
+/// assert!(received.is_resolved());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Proxy<T: ?Sized, C: Codec<T> = Archive> {
+    resolved: Resolved<C::Target>,
+    key: Key,
+    access: Access,
+    home: Home,
+    takers: Takers,
+    marker: PhantomData<fn(*const T)>,
+}
+
+#[derive(Clone)]
+enum Home {
+    Open(Arc<Inner>),
+    Named(Arc<StoreRef>),
+}
+
+impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
+    pub(crate) fn new(key: Key, store: Arc<Inner>) -> Self {
+        Self::at(key, Access::Get, Home::Open(store))
+    }
+
+    /// The proxy that was sent as `wire`.
+    #[must_use]
+    pub fn from_ref(wire: ProxyRef) -> Self {
+        Self::at(wire.key, wire.access, Home::Named(Arc::new(wire.store)))
+    }
+
+    /// What to send.
+    #[must_use]
+    pub fn to_ref(&self) -> ProxyRef {
+        ProxyRef { key: self.key, access: self.access, store: self.store_ref().clone() }
+    }
+
+    fn at(key: Key, access: Access, home: Home) -> Self {
+        Self {
+            resolved: Resolved::none(),
+            key,
+            access,
+            home,
+            takers: Takers::none(),
+            marker: PhantomData,
+        }
+    }
+
+    /// Evicts the object when it is resolved: of all proxies of it that say so, anywhere, one has the value and the
+    /// others are errors.
+    #[must_use]
+    pub fn evict_on_resolve(mut self) -> Self {
+        self.access = Access::Take;
+        self
+    }
+
+    /// Waits, when it is resolved, for a value that is promised.
+    #[must_use]
+    pub fn wait_on_resolve(mut self) -> Self {
+        self.access = Access::Wait;
+        self
+    }
+
+    /// The object's key.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// What resolving does.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// Where the object is.
+    #[must_use]
+    pub fn store_ref(&self) -> &StoreRef {
+        match &self.home {
+            Home::Open(store) => &store.reference,
+            Home::Named(reference) => reference,
+        }
+    }
+
+    /// Whether it was resolved in this process: using it then costs a load and a comparison.
+    #[inline]
+    #[must_use]
+    pub fn is_resolved(&self) -> bool {
+        self.resolved.get().is_some()
+    }
+
+    /// The object, or why it cannot be had. A failure is not remembered: the next call tries again.
+    #[inline]
+    pub fn resolve(&self) -> Result<&C::Target> {
+        self.view().map(|view| &**view)
+    }
+
+    /// The object as a view that outlives the proxy.
+    pub fn into_view(self) -> Result<View<C::Target>> {
+        self.view()?;
+        self.resolved.into_view().ok_or(Error::NotFound { key: self.key })
+    }
+
+    #[inline]
+    fn view(&self) -> Result<&View<C::Target>> {
+        match self.resolved.get() {
+            Some(view) => Ok(view),
+            None => self.race(),
+        }
+    }
+
+    #[cold]
+    fn race(&self) -> Result<&View<C::Target>> {
+        match &self.home {
+            Home::Open(store) => self.race_in(store),
+            Home::Named(reference) => self.race_in(&*registry::resolve(reference, self.key)?),
+        }
+    }
+
+    fn race_in(&self, store: &Inner) -> Result<&View<C::Target>> {
+        let gone = Error::NotFound { key: self.key };
+        let view = match self.access {
+            Access::Get => store.get::<C, T>(self.key)?.ok_or(gone)?,
+            Access::Wait => store.wait::<C, T>(self.key, None)?,
+            Access::Take => return self.race_to_take(store),
+        };
+        Ok(self.resolved.install(view))
+    }
+
+    /// One thread of one process gets it; if it is of this process, the others have it through this proxy.
+    fn race_to_take(&self, store: &Inner) -> Result<&View<C::Target>> {
+        let taking = self.takers.enter();
+        if let Some(view) = store.take::<C, T>(self.key)? {
+            return Ok(self.resolved.install(view));
+        }
+        drop(taking);
+        self.takers.wait_while_any(|| self.is_resolved());
+        self.resolved.get().ok_or(Error::NotFound { key: self.key })
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> Deref for Proxy<T, C> {
+    type Target = C::Target;
+
+    #[inline]
+    fn deref(&self) -> &C::Target {
+        match self.resolved.get() {
+            Some(view) => view,
+            None => self.race().unwrap_or_else(|error| unresolved(&C::type_name(), &error)),
+        }
+    }
+}
+
+#[cold]
+fn unresolved(type_name: &str, error: &Error) -> ! {
+    panic!("cannot resolve a proxy of {type_name}: {error}")
+}
+
+impl<T: ?Sized, C: Codec<T>> AsRef<C::Target> for Proxy<T, C> {
+    fn as_ref(&self) -> &C::Target {
+        self
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> Clone for Proxy<T, C> {
+    /// Another proxy of the same object; resolved if this one is.
+    fn clone(&self) -> Self {
+        let resolved = self.resolved.clone();
+        Self { resolved, ..Self::at(self.key, self.access, self.home.clone()) }
+    }
+}
+
+forward_to_target!([T: ?Sized, C: Codec<T>] Proxy<T, C>, C::Target);
+
+impl<T: ?Sized, C: Codec<T, Target: fmt::Debug>> fmt::Debug for Proxy<T, C> {
+    /// The target once it is resolved, else the key: looking at a proxy does not resolve it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.resolved.get() {
+            Some(view) => view.fmt(f),
+            None => f.debug_struct("Proxy").field("key", &self.key).finish_non_exhaustive(),
+        }
+    }
+}
+
+impl<T: ?Sized, C: Codec<T, Target: fmt::Display>> fmt::Display for Proxy<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
