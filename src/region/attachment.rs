@@ -72,7 +72,10 @@ impl Attachment {
     /// Who this process is in the region.
     #[inline]
     pub(crate) fn me(&self) -> Result<ParticipantId> {
-        ParticipantId::from_tag(self.identity.tag()).ok_or(Error::Severed)
+        match ParticipantId::from_tag(self.identity.tag()) {
+            Some(me) => Ok(me),
+            None => Err(Error::Severed),
+        }
     }
 
     /// Whether shared memory is none of this process's business any more: operations fail, drops do nothing.

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use memmap2::{MmapOptions, MmapRaw};
 use shared_memory::Shmem;
 
-use super::Segment;
+use super::{Offsets, Segment};
 use crate::error::{Error, Result};
 use crate::layout::geometry::{Geometry, PAGE};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
@@ -74,6 +74,7 @@ impl Segment {
         file::keep_out_of_children(data, geometry.capacity as usize)?;
         Ok(Self {
             geometry,
+            offsets: Offsets::of(&geometry),
             control,
             data: AtomicPtr::new(data),
             views: views.as_ptr(),
