@@ -23,6 +23,8 @@ mod round_trip;
 mod shared;
 #[path = "cross_process/targets.rs"]
 mod targets;
+#[path = "cross_process/typed.rs"]
+mod typed;
 #[path = "cross_process/wakeup.rs"]
 mod wakeup;
 
@@ -56,6 +58,7 @@ fn options() -> Options {
 
 fn cases(effort: &Effort) -> Vec<Case> {
     let mut cases = one_process::cases(effort);
+    cases.extend(typed::cases(effort));
     cases.extend(round_trip::cases(effort));
     cases.extend(wakeup::cases());
     cases
@@ -64,7 +67,8 @@ fn cases(effort: &Effort) -> Vec<Case> {
 fn main() {
     let options = options();
     let wanted = |case: &Case| {
-        options.only.is_empty() || options.only.iter().any(|only| case.op.starts_with(only.as_str()))
+        options.only.is_empty()
+            || options.only.iter().any(|only| case.op.starts_with(only.as_str()))
     };
     let cases: Vec<Case> = cases(&options.effort).into_iter().filter(wanted).collect();
     let rows = harness::run(&cases, &options.effort);

@@ -145,9 +145,11 @@ fn measure(mut trial: Trial, effort: &Effort) -> Round {
 }
 
 fn row(case: &Case, rounds: &[Round]) -> Row {
-    let medians = |of: fn(&Round) -> &[f64]| rounds.iter().map(|round| median(of(round))).collect::<Vec<_>>();
+    let medians =
+        |of: fn(&Round) -> &[f64]| rounds.iter().map(|round| median(of(round))).collect::<Vec<_>>();
     let subject = medians(|round| &round.subject);
-    let ratio = |to: &[f64]| median(&subject.iter().zip(to).map(|(own, to)| own / to).collect::<Vec<_>>());
+    let ratio =
+        |to: &[f64]| median(&subject.iter().zip(to).map(|(own, to)| own / to).collect::<Vec<_>>());
     let baseline = medians(|round| &round.baseline);
     let fetch_add = medians(|round| &round.fetch_add);
     let all: Vec<f64> = rounds.iter().flat_map(|round| round.subject.iter().copied()).collect();

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
+use inplace::connector::{Connector, ShmConnector};
 use inplace::{Key, Region, RegionOptions};
 
 use crate::harness::{Baseline, Case, Effort, Sampler, Trial, fetch_add, time_each};
@@ -14,7 +15,7 @@ use crate::shared::{Shared, memory_file, spin_while};
 
 pub(crate) const SIZES: [usize; 6] = [64, 4 << 10, 64 << 10, 1 << 20, 16 << 20, 256 << 20];
 /// Operations of a few nanoseconds in one sample.
-const MANY: usize = 1000;
+pub(crate) const MANY: usize = 1000;
 /// As `pwrite` is best used: the inode's lock is not held for longer.
 const PIECE: usize = 1 << 20;
 
@@ -28,24 +29,32 @@ pub(crate) fn cases(effort: &Effort) -> Vec<Case> {
         Case::new(("evict_16", 64), "fetch_add", || evict(64, 16)),
     ];
     cases.extend(sizes().map(|bytes| Case::new(("put", bytes), "memcpy", move || put(bytes))));
-    cases.extend(sizes().map(|bytes| Case::new(("put_evict", bytes), "memcpy", move || put_evict(bytes))));
-    cases.extend(sizes().map(|bytes| Case::new(("put_fresh", bytes), "pwrite", move || put_fresh(bytes))));
+    cases.extend(
+        sizes().map(|bytes| Case::new(("put_evict", bytes), "memcpy", move || put_evict(bytes))),
+    );
+    cases.extend(
+        sizes().map(|bytes| Case::new(("put_fresh", bytes), "pwrite", move || put_fresh(bytes))),
+    );
     cases.extend(SIZES.map(|bytes| Case::new(("get", bytes), "fetch_add", move || get(bytes))));
     cases.extend(sizes().map(|bytes| Case::new(("take", bytes), "fetch_add", move || take(bytes))));
-    cases.extend(sizes().map(|bytes| Case::new(("evict", bytes), "fetch_add", move || evict(bytes, 0))));
+    cases.extend(
+        sizes().map(|bytes| Case::new(("evict", bytes), "fetch_add", move || evict(bytes, 0))),
+    );
     let few = [64, 1 << 20, 256 << 20];
     cases.extend(few.map(|bytes| Case::new(("get_2", bytes), "get", move || get_2(bytes))));
     cases
 }
 
 /// How many objects of a size one sample puts: enough for the clock, few enough to stay in caches.
-fn batch(bytes: usize) -> usize {
+pub(crate) fn batch(bytes: usize) -> usize {
     (256 << 10 >> bytes.ilog2()).clamp(1, 32)
 }
 
-pub(crate) fn region(bytes: usize) -> Region {
+/// Room for a few objects of that size.
+pub(crate) fn region(bytes: usize) -> ShmConnector {
     let capacity = (bytes as u64).next_multiple_of(1 << 20) * 3 + (64 << 20);
-    RegionOptions::new().capacity(capacity).max_objects(1 << 16).anonymous().expect("there is memory")
+    let options = RegionOptions::new().capacity(capacity).max_objects(1 << 16);
+    ShmConnector::new(options.anonymous().expect("there is memory"))
 }
 
 pub(crate) fn source(bytes: usize) -> Vec<u8> {
@@ -60,7 +69,7 @@ pub(crate) fn memcpy(source: Rc<Vec<u8>>, batch: usize) -> Sampler {
     })
 }
 
-fn evict_all(region: &Region, keys: &[Key]) {
+fn evict_all(region: &ShmConnector, keys: &[Key]) {
     for key in keys.iter().rev() {
         assert!(region.evict(*key).expect("attached"));
     }
@@ -113,7 +122,7 @@ fn put_fresh(bytes: usize) -> Trial {
             keys[index] = region.put(black_box(&source)).expect("there is room");
         });
         evict_all(&region, &keys);
-        region.trim().expect("attached");
+        region.region().and_then(Region::trim).expect("attached");
         time
     });
     Trial { subject, baseline }
@@ -126,7 +135,7 @@ fn write(file: &File, at: usize, bytes: &[u8]) {
 }
 
 /// Gets and drops, over and over.
-fn gets(region: Region, key: Key) -> Sampler {
+fn gets(region: Rc<ShmConnector>, key: Key) -> Sampler {
     Box::new(move || {
         time_each(MANY, |_| {
             black_box(region.get(black_box(key)).expect("attached").expect("never evicted"));
@@ -135,14 +144,14 @@ fn gets(region: Region, key: Key) -> Sampler {
 }
 
 fn get(bytes: usize) -> Trial {
-    let region = region(bytes);
+    let region = Rc::new(region(bytes));
     let key = region.put(&source(bytes)).expect("there is room");
     Trial { subject: gets(region, key), baseline: Baseline::FetchAdd }
 }
 
 /// The same object from two processes at once.
 fn get_2(bytes: usize) -> Trial {
-    let region = region(bytes);
+    let region = Rc::new(region(bytes));
     let key = region.put(&source(bytes)).expect("there is room");
     let partner = Partner::spawn({
         let region = region.clone();
@@ -151,7 +160,9 @@ fn get_2(bytes: usize) -> Trial {
             mailbox.back().fetch_add(1, Ordering::AcqRel);
             while mailbox.there().load(Ordering::Acquire) == before {
                 for _ in 0..100 {
-                    black_box(region.get(black_box(key)).expect("attached").expect("never evicted"));
+                    black_box(
+                        region.get(black_box(key)).expect("attached").expect("never evicted"),
+                    );
                 }
             }
             mailbox.back().fetch_add(1, Ordering::AcqRel);

@@ -14,7 +14,8 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use inplace::{Key, Region};
+use inplace::Key;
+use inplace::connector::{Connector, ShmConnector};
 
 use crate::harness::{Baseline, Case, Effort, Sampler, Trial, time_each};
 use crate::one_process::{SIZES, region, source};
@@ -22,7 +23,7 @@ use crate::partner::{Mailbox, Partner};
 use crate::shared::{Shared, spin_while, stay_on};
 
 /// Up to this size an eviction after sending costs nothing that anybody waits for.
-const HIDDEN: usize = 64 << 10;
+const HIDDEN: usize = 4 << 10;
 
 pub(crate) fn cases(effort: &Effort) -> Vec<Case> {
     let sizes = || SIZES.into_iter().filter(|&bytes| bytes <= effort.largest);
@@ -60,7 +61,7 @@ struct Link {
     bytes: usize,
     exchanges: usize,
     source: Vec<u8>,
-    region: Region,
+    region: ShmConnector,
     space: u64,
     there: Shared,
     back: Shared,
@@ -108,7 +109,7 @@ impl Link {
             bytes,
             exchanges: (4 << 20 >> bytes.ilog2()).clamp(1, 200),
             source: source(bytes),
-            space: region.id(),
+            space: region.region().expect("open").id(),
             region,
             there: Shared::new(bytes),
             back: Shared::new(bytes),
@@ -121,7 +122,8 @@ impl Link {
     fn serve(&self, mailbox: &Mailbox, kind: Kind) {
         let mut side = Side::new(self, (mailbox.there(), mailbox.back()));
         let (read, write) = (&self.pipes[0].0, &self.pipes[1].1);
-        let mut buffer = vec![0; if matches!(kind, Kind::Pipe | Kind::Unix) { self.bytes } else { 0 }];
+        let mut buffer =
+            vec![0; if matches!(kind, Kind::Pipe | Kind::Unix) { self.bytes } else { 0 }];
         mailbox.there().store(0, Ordering::Relaxed);
         // The asker waits for this before it sends: what it saw last is gone.
         mailbox.back().store(READY, Ordering::Release);
@@ -137,7 +139,9 @@ impl Link {
                     side.put_object();
                 }
                 Kind::Pipe => exchange_back((read, write), &self.source, &mut buffer),
-                Kind::Unix => exchange_back((&self.sockets.0, &self.sockets.0), &self.source, &mut buffer),
+                Kind::Unix => {
+                    exchange_back((&self.sockets.0, &self.sockets.0), &self.source, &mut buffer)
+                }
             }
         }
         // The last answer has been used by the time the asker sends once more.
@@ -152,7 +156,8 @@ impl Link {
     fn ask(&self, mailbox: &Mailbox, kind: Kind) -> f64 {
         let mut side = Side::new(self, (mailbox.back(), mailbox.there()));
         let (read, write) = (&self.pipes[1].0, &self.pipes[0].1);
-        let mut buffer = vec![0; if matches!(kind, Kind::Pipe | Kind::Unix) { self.bytes } else { 0 }];
+        let mut buffer =
+            vec![0; if matches!(kind, Kind::Pipe | Kind::Unix) { self.bytes } else { 0 }];
         while mailbox.back().load(Ordering::Acquire) != READY {
             std::hint::spin_loop();
         }

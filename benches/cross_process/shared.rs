@@ -17,7 +17,8 @@ impl Shared {
     pub(crate) fn new(len: usize) -> Self {
         let file = memory_file();
         file.set_len(len as u64).expect("a memory file grows");
-        let memory = MmapOptions::new().len(len).map_raw(&file).expect("a memory file can be mapped");
+        let memory =
+            MmapOptions::new().len(len).map_raw(&file).expect("a memory file can be mapped");
         let shared = Self { memory };
         shared.fault_in();
         shared

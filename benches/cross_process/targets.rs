@@ -20,7 +20,7 @@ pub(crate) fn target(op: &str, bytes: usize) -> Option<Target> {
         "put_small_typed" => Target::FetchAdds(12.0),
         "put_typed" if bytes >= 64 * MIB => Target::Ratio(1.15),
         "get" => Target::FetchAdds(3.5),
-        "get_typed" => Target::FetchAdds(5.5),
+        "get_typed" | "get_small_typed" => Target::FetchAdds(5.5),
         "get_2" => Target::Ratio(1.15),
         "deref" => Target::Nanoseconds(2.0),
         "evict_16" => Target::FetchAdds(30.0),
