@@ -16,6 +16,7 @@ pub use loan::Loan;
 pub use local::LocalConnector;
 pub use shm::ShmConnector;
 pub use writer::BlockWriter;
+pub(crate) use writer::Sink;
 
 pub(crate) use config::check_name;
 

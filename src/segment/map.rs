@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, PoisonError};
 
 use memmap2::{MmapOptions, MmapRaw};
@@ -11,7 +12,7 @@ use super::{Offsets, Segment};
 use crate::error::{Error, Result};
 use crate::layout::geometry::{Geometry, PAGE};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
-use crate::sys::file;
+use crate::sys::file::{self, KeptFile};
 
 /// The read-write mapping of a whole region.
 pub(crate) enum Backing {
@@ -42,11 +43,24 @@ impl Backing {
 /// What is given back when the segment is unmapped.
 #[derive(Debug)]
 pub(super) struct Maps {
-    _backing: Backing,
+    backing: Option<Backing>,
     _views: MmapRaw,
     /// A forked child's own mapping of the data area.
     moved: Option<MmapRaw>,
-    file: File,
+    file: KeptFile,
+}
+
+impl Drop for Maps {
+    fn drop(&mut self) {
+        // The drop of `Shmem` closes a descriptor. If ours was closed behind our back, so was that one, and its number
+        // may be somebody else's file by now.
+        if !self.file.is_ours()
+            && let Some(Backing::Shm(shm)) = self.backing.take()
+        {
+            file::unmap(shm.as_ptr(), shm.len());
+            std::mem::forget(shm);
+        }
+    }
 }
 
 // SAFETY: mappings may be unmapped from any thread.
@@ -72,16 +86,25 @@ impl Segment {
         file::keep_out_of_dumps(data, geometry.capacity as usize);
         file::keep_out_of_dumps(views.as_mut_ptr(), geometry.capacity as usize);
         file::keep_out_of_children(data, geometry.capacity as usize)?;
+        let descriptor = super::raw(&file);
+        let file = KeptFile::new(file)
+            .map_err(|error| Error::system("looking at the region's file", error))?;
         Ok(Self {
             geometry,
             offsets: Offsets::of(&geometry),
             control,
             data: AtomicPtr::new(data),
             views: views.as_ptr(),
-            descriptor: super::raw(&file),
+            descriptor,
+            file: file.id(),
             seen_slots: AtomicU32::new(0),
             seen_units: AtomicU32::new(0),
-            maps: Mutex::new(Some(Maps { _backing: backing, _views: views, moved: None, file })),
+            maps: Mutex::new(Some(Maps {
+                backing: Some(backing),
+                _views: views,
+                moved: None,
+                file,
+            })),
         })
     }
 
@@ -91,7 +114,7 @@ impl Segment {
     /// `ENOSPC` or `ENOMEM` when there is no memory for them.
     pub(crate) fn commit(&self, offset: u64, len: u64) -> io::Result<()> {
         let start = offset / PAGE * PAGE;
-        file::commit(self.descriptor(), start, offset + len - start)
+        file::commit(self.own_descriptor()?, start, offset + len - start)
     }
 
     /// Commits what every region has from the start, and sets the bounds that say so. For the creator, before anybody
@@ -104,9 +127,19 @@ impl Segment {
         Ok(())
     }
 
+    /// The descriptor, if it is still ours: some libraries close every descriptor, and the next file gets the number.
+    fn own_descriptor(&self) -> io::Result<BorrowedFd<'_>> {
+        let descriptor = self.descriptor();
+        if self.file.is_of(descriptor) {
+            Ok(descriptor)
+        } else {
+            Err(io::Error::from_raw_os_error(libc::EBADF))
+        }
+    }
+
     /// Gives the pages of a part of the data area back to the system; they read as zeros when committed again.
     pub(crate) fn punch_data(&self, offset: u64, len: u64) -> io::Result<()> {
-        file::punch(self.descriptor(), self.geometry.data_offset() + offset, len)
+        file::punch(self.own_descriptor()?, self.geometry.data_offset() + offset, len)
     }
 
     /// Commits a part of the data area.
@@ -116,7 +149,7 @@ impl Segment {
 
     /// Writes `bytes` into the data area through the descriptor, which commits what it touches.
     pub(crate) fn write_data(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        file::write_all_at(self.descriptor(), bytes, self.geometry.data_offset() + offset)
+        file::write_all_at(self.own_descriptor()?, bytes, self.geometry.data_offset() + offset)
     }
 
     /// Maps the pages of a committed part of the data area for writing, all at once.
@@ -132,11 +165,13 @@ impl Segment {
         let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(maps) = maps.as_mut() else { return Ok(()) };
         let len = self.geometry.capacity as usize;
+        self.own_descriptor()
+            .map_err(|error| Error::system("mapping the data area in a forked child", error))?;
         file::block_addresses(self.data.load(Ordering::Relaxed), len)?;
         let moved = MmapOptions::new()
             .offset(self.geometry.data_offset())
             .len(len)
-            .map_raw(&maps.file)
+            .map_raw(maps.file.file())
             .map_err(|error| Error::system("mapping the data area in a forked child", error))?;
         file::keep_out_of_dumps(moved.as_mut_ptr(), len);
         file::keep_out_of_children(moved.as_mut_ptr(), len)?;

@@ -20,6 +20,7 @@ use std::sync::Mutex;
 
 use crate::layout::geometry::Geometry;
 use crate::sync::{AtomicPtr, AtomicU32};
+use crate::sys::file::FileId;
 
 /// One region, mapped.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub(crate) struct Segment {
     /// The data area, read-only.
     views: *const u8,
     descriptor: RawFd,
+    file: FileId,
     /// What this process has seen of the committed bounds, which only grow.
     seen_slots: AtomicU32,
     seen_units: AtomicU32,

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -72,11 +73,39 @@ impl FileId {
     pub(crate) fn is_of(self, file: BorrowedFd<'_>) -> bool {
         Self::of(file).is_ok_and(|found| found == self)
     }
+}
 
-    /// Closes a descriptor, unless its number has become somebody else's.
-    pub(crate) fn close(self, file: File) {
-        if !self.is_of(file.as_fd()) {
-            let _not_ours = file.into_raw_fd();
+/// A file that is closed in the end, unless its number has become somebody else's.
+#[derive(Debug)]
+pub(crate) struct KeptFile {
+    file: ManuallyDrop<File>,
+    id: FileId,
+}
+
+impl KeptFile {
+    pub(crate) fn new(file: File) -> io::Result<Self> {
+        Ok(Self { id: FileId::of(file.as_fd())?, file: ManuallyDrop::new(file) })
+    }
+
+    /// Whether the descriptor still leads to the file.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.id.is_of(self.file.as_fd())
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn id(&self) -> FileId {
+        self.id
+    }
+}
+
+impl Drop for KeptFile {
+    fn drop(&mut self) {
+        if self.is_ours() {
+            // SAFETY: dropped once, and not used afterwards.
+            unsafe { ManuallyDrop::drop(&mut self.file) };
         }
     }
 }
@@ -226,6 +255,12 @@ fn advise(start: *mut u8, len: usize, advice: i32) -> io::Result<()> {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Unmaps a range that its owner has forgotten about.
+pub(crate) fn unmap(start: *mut u8, len: usize) {
+    // SAFETY: the caller owned the mapping, and nobody looks at it any more.
+    unsafe { libc::munmap(start.cast(), len) };
 }
 
 /// Makes a range of addresses that belongs to a region inaccessible, whatever is mapped there.

@@ -3,7 +3,7 @@
 use std::ptr;
 use std::time::Duration;
 
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, unmodelled};
 
 /// Sleeps until somebody wakes the word, unless it no longer holds `expected`. Returns false when the time is up; true
 /// may be spurious: look at the word again.
@@ -27,7 +27,7 @@ pub(crate) fn wake_low(word: &AtomicU64, count: u32) {
 }
 
 /// [`wait`] for a word that only this process uses.
-pub(super) fn wait_private(word: &AtomicU32, expected: u32) {
+pub(super) fn wait_private(word: &unmodelled::AtomicU32, expected: u32) {
     wait_at(
         ptr::from_ref(word).cast(),
         libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
@@ -36,7 +36,7 @@ pub(super) fn wait_private(word: &AtomicU32, expected: u32) {
 }
 
 /// [`wake`] for a word that only this process uses.
-pub(super) fn wake_private(word: &AtomicU32, count: u32) {
+pub(super) fn wake_private(word: &unmodelled::AtomicU32, count: u32) {
     wake_at(ptr::from_ref(word).cast(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count);
 }
 
