@@ -98,8 +98,7 @@ pub(crate) fn pin_again(
 fn increment(count: &AtomicU16, gate: &Gate, id: ObjectId) -> Result<()> {
     loop {
         if count.fetch_add(1, Ordering::SeqCst) >= TOO_MANY {
-            count.fetch_sub(1, Ordering::SeqCst);
-            return Err(Error::TooManyViews { key: id.key(0) });
+            return Err(too_many(count, id));
         }
         if !gate.is_closed() {
             return Ok(());
@@ -109,16 +108,25 @@ fn increment(count: &AtomicU16, gate: &Gate, id: ObjectId) -> Result<()> {
     }
 }
 
+#[cold]
+fn too_many(count: &AtomicU16, id: ObjectId) -> Error {
+    count.fetch_sub(1, Ordering::SeqCst);
+    Error::TooManyViews { key: id.key(0) }
+}
+
 #[inline]
 fn decrement(count: &AtomicU16) -> Result<bool> {
     match count.fetch_sub(1, Ordering::SeqCst) {
         1 => Ok(true),
-        0 => {
-            count.fetch_add(1, Ordering::SeqCst);
-            Err(Error::corrupt("a pin count fell below zero"))
-        }
+        0 => Err(below_zero(count)),
         _ => Ok(false),
     }
+}
+
+#[cold]
+fn below_zero(count: &AtomicU16) -> Error {
+    count.fetch_add(1, Ordering::SeqCst);
+    Error::corrupt("a pin count fell below zero")
 }
 
 /// Gives one pin back; `true`: it was this participant's last.

@@ -54,7 +54,7 @@ impl Pin<'_> {
         let block = BlockRef(self.slot.block.load(Ordering::Relaxed));
         let len = self.slot.len.load(Ordering::Relaxed);
         if len > block.size() {
-            return Err(Error::corrupt(format!("{:?} says {len} bytes in {block:?}", self.id)));
+            return Err(too_long(self.id, len, block));
         }
         Ok((self.actor.segment.view(block, len)?, len as usize))
     }
@@ -69,6 +69,11 @@ impl Pin<'_> {
     pub(crate) fn into_counted(self) {
         std::mem::forget(self);
     }
+}
+
+#[cold]
+fn too_long(id: ObjectId, len: u64, block: BlockRef) -> Error {
+    Error::corrupt(format!("{id:?} says {len} bytes in {block:?}"))
 }
 
 impl Drop for Pin<'_> {

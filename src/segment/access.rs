@@ -58,7 +58,7 @@ impl Segment {
     pub(crate) fn hints(&self, kind: HintKind) -> &HintStack {
         let index = kind.0.min(HintKind::COUNT - 1);
         // SAFETY: the stacks are committed at creation and the index is inside them.
-        unsafe { self.at(self.geometry.hints_offset() + (index * size_of::<HintStack>()) as u64) }
+        unsafe { self.at(self.offsets.hints + (index * size_of::<HintStack>()) as u64) }
     }
 
     pub(crate) fn name_bucket(&self, bucket: u64) -> &AtomicU64 {
@@ -95,7 +95,7 @@ impl Segment {
     #[inline]
     fn chunk_of(&self, index: u32) -> (u64, u64) {
         let chunk = u64::from(index) / CHUNK_SLOTS;
-        (self.geometry.chunk_offset(chunk), u64::from(index) % CHUNK_SLOTS)
+        (self.offsets.chunks + chunk * self.offsets.chunk_stride, u64::from(index) % CHUNK_SLOTS)
     }
 
     /// A slot; `None` for slot 0 and beyond what is committed.
@@ -137,14 +137,14 @@ impl Segment {
                 return None;
             }
         }
-        let offset = self.geometry.units_offset() + u64::from(unit) * size_of::<UnitEntry>() as u64;
+        let offset = self.offsets.units + u64::from(unit) * size_of::<UnitEntry>() as u64;
         // SAFETY: the table is committed below the frontier.
         Some(unsafe { self.at(offset) })
     }
 
     /// Where a unit's block words lie in the file: committed before the unit becomes a slab, never punched.
     pub(crate) fn block_words_offset(&self, unit: u32) -> u64 {
-        self.geometry.block_words_offset() + u64::from(unit) * BLOCK_WORDS_PAGE
+        self.offsets.block_words + u64::from(unit) * BLOCK_WORDS_PAGE
     }
 
     /// The block words of a unit that is, or was, a slab.

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use memmap2::{MmapOptions, MmapRaw};
 use shared_memory::Shmem;
 
-use super::Segment;
+use super::{Offsets, Segment};
 use crate::error::{Error, Result};
 use crate::layout::geometry::{Geometry, PAGE};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
@@ -91,6 +91,7 @@ impl Segment {
             .map_err(|error| Error::system("looking at the region's file", error))?;
         Ok(Self {
             geometry,
+            offsets: Offsets::of(&geometry),
             control,
             data: AtomicPtr::new(data),
             views: views.as_ptr(),
