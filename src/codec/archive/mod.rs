@@ -215,14 +215,22 @@ fn root<A>(block: Block, fingerprint: Fingerprint) -> Result<Decoded<A>>
 where
     A: Portable + for<'a> CheckBytes<Checker<'a>>,
 {
-    let same_type = block.fingerprint() == fingerprint;
-    if same_type && block.is_checked() {
+    if block.is_checked() && block.fingerprint() == fingerprint {
         return Decoded::project(block, |bytes| {
-            // SAFETY: only this function marks blocks as checked, after a check of these bytes, which never change, as
+            // SAFETY: only `checked_root` marks blocks as checked, after a check of these bytes, which never change, as
             // the type of this fingerprint; and equal fingerprints mean equal archived types (`Storable`).
             Ok(unsafe { rkyv::access_unchecked(bytes) })
         });
     }
+    checked_root(block, fingerprint)
+}
+
+#[cold]
+fn checked_root<A>(block: Block, fingerprint: Fingerprint) -> Result<Decoded<A>>
+where
+    A: Portable + for<'a> CheckBytes<Checker<'a>>,
+{
+    let same_type = block.fingerprint() == fingerprint;
     let found = Decoded::project(block, |bytes| check::<A>(bytes))?;
     if let (true, Some(block)) = (same_type, found.block()) {
         block.set_checked();
