@@ -31,7 +31,7 @@ pub use fingerprint::Fingerprint;
 pub use inplace_derive::{element, storable};
 pub use key::Key;
 pub use proxy::Proxy;
-pub use region::{Lifespan, Loan, Pinned, Region, RegionOptions, Report};
+pub use region::{Lifespan, Loan, Pinned, Reaper, Region, RegionOptions, Report};
 pub use rkyv;
 pub use store::{Registration, Store, StoreBuilder, StoreConfig};
 pub use view::View;
