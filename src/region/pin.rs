@@ -82,6 +82,8 @@ fn too_long(id: ObjectId, len: u64, block: BlockRef) -> Error {
 }
 
 impl Drop for Pin<'_> {
+    // A hot path hands its pin over and comes here on errors only.
+    #[inline(never)]
     fn drop(&mut self) {
         // A count below zero is reported by `check()`; a drop has nobody to tell.
         let _ = self.actor.unpin(self.id, self.slot);

@@ -69,7 +69,8 @@ impl<T: Storable> Codec<T> for Archive {
         })
     }
 
-    #[inline]
+    // Where it is called, a decoded view need not go through memory.
+    #[inline(always)]
     fn decode(block: Block) -> Result<Decoded<T::Archived>> {
         root(block, T::FINGERPRINT)
     }
@@ -210,7 +211,7 @@ fn write_copy<T: rkyv::Archive>(value: &T, encoder: &mut Encoder<'_>) -> Result<
 }
 
 /// Finds the root, checking every byte reachable from it unless this process has done so before.
-#[inline]
+#[inline(always)]
 fn root<A>(block: Block, fingerprint: Fingerprint) -> Result<Decoded<A>>
 where
     A: Portable + for<'a> CheckBytes<Checker<'a>>,
