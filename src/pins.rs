@@ -79,6 +79,11 @@ pub(crate) fn pin<'a>(
     if SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id) {
         return Ok(PinOutcome::Pinned(slot));
     }
+    missed(count, slot)
+}
+
+#[cold]
+fn missed<'a>(count: &AtomicU16, slot: &'a Slot) -> Result<PinOutcome<'a>> {
     decrement(count)?;
     Ok(PinOutcome::Missed(slot))
 }
@@ -96,22 +101,24 @@ pub(crate) fn pin_again(
 
 #[inline]
 fn increment(count: &AtomicU16, gate: &Gate, id: ObjectId) -> Result<()> {
-    loop {
-        if count.fetch_add(1, Ordering::SeqCst) >= TOO_MANY {
-            return Err(too_many(count, id));
-        }
-        if !gate.is_closed() {
-            return Ok(());
-        }
-        count.fetch_sub(1, Ordering::SeqCst);
-        gate.wait();
+    if count.fetch_add(1, Ordering::SeqCst) < TOO_MANY && !gate.is_closed() {
+        return Ok(());
     }
+    increment_again(count, gate, id)
 }
 
+/// After an increment that has to be taken back, because there are too many or the gate is closed.
 #[cold]
-fn too_many(count: &AtomicU16, id: ObjectId) -> Error {
-    count.fetch_sub(1, Ordering::SeqCst);
-    Error::TooManyViews { key: id.key(0) }
+fn increment_again(count: &AtomicU16, gate: &Gate, id: ObjectId) -> Result<()> {
+    loop {
+        if count.fetch_sub(1, Ordering::SeqCst) > TOO_MANY {
+            return Err(Error::TooManyViews { key: id.key(0) });
+        }
+        gate.wait();
+        if count.fetch_add(1, Ordering::SeqCst) < TOO_MANY && !gate.is_closed() {
+            return Ok(());
+        }
+    }
 }
 
 #[inline]

@@ -83,13 +83,14 @@ impl Segment {
 
     #[inline]
     fn is_committed_slot(&self, index: u32) -> bool {
-        if index >= self.seen_slots.load(Ordering::Relaxed) {
-            self.seen_slots.store(self.committed_slots(), Ordering::Relaxed);
-            if index >= self.seen_slots.load(Ordering::Relaxed) {
-                return false;
-            }
-        }
-        index != 0
+        index != 0 && (index < self.seen_slots.load(Ordering::Relaxed) || self.is_newly_committed_slot(index))
+    }
+
+    #[cold]
+    fn is_newly_committed_slot(&self, index: u32) -> bool {
+        let committed = self.committed_slots();
+        self.seen_slots.store(committed, Ordering::Relaxed);
+        index < committed
     }
 
     #[inline]
@@ -169,13 +170,10 @@ impl Segment {
     #[inline]
     pub(crate) fn view(&self, block: BlockRef, len: u64) -> Result<NonNull<u8>> {
         if !self.contains(block, len) {
-            return Err(Error::corrupt(format!(
-                "{block:?} with {len} bytes lies outside the data area"
-            )));
+            return Err(outside(block, len));
         }
-        // SAFETY: just checked to lie inside the mapping.
-        let start = unsafe { self.views.add(block.offset() as usize) };
-        NonNull::new(start.cast_mut()).ok_or_else(|| Error::corrupt("null mapping"))
+        // SAFETY: just checked to lie inside the mapping, and no mapping reaches address zero.
+        Ok(unsafe { NonNull::new_unchecked(self.views.add(block.offset() as usize).cast_mut()) })
     }
 
     /// The bytes of a block that is being written.
@@ -202,4 +200,9 @@ impl Segment {
         self.header().frontier.store(self.geometry.initial_frontier() as u32, Ordering::Release);
         self.header().chunks.store(1, Ordering::Release);
     }
+}
+
+#[cold]
+fn outside(block: BlockRef, len: u64) -> Error {
+    Error::corrupt(format!("{block:?} with {len} bytes lies outside the data area"))
 }
