@@ -22,6 +22,7 @@ pub mod store;
 mod sync;
 mod sys;
 mod view;
+mod writer;
 
 pub use bytemuck;
 pub use codec::Storable;

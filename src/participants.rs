@@ -13,7 +13,7 @@
 //! Between two questions of a reaper nobody can take `1+p` for good: a joiner keeps it only over a VACANT entry, and
 //! this one is not. Killed anywhere, a joiner leaves either a vacant entry or one that looks dead.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 use crate::layout::geometry::Geometry;
@@ -26,6 +26,10 @@ use crate::sys::lock::{HeldByte, Mode, Source, Transient, first_held};
 pub(crate) const DOOR: u64 = 0;
 const FIRST_ENTRY: u64 = 1;
 const FIRST_ELECTION: u64 = 8192;
+
+/// How long the byte of a vacant entry may stay held: by one who joins or looks, or by a *ghost*, a process between its
+/// creation by `posix_spawn` and its `exec`, which copied the descriptor a joiner had open just then.
+const GHOSTS: Duration = Duration::from_millis(200);
 
 const fn life_byte(participant: ParticipantId) -> u64 {
     FIRST_ENTRY + participant.index() as u64
@@ -88,6 +92,25 @@ fn occupy(segment: &Segment, id: ParticipantId, presence: Presence) -> Option<u6
 
 /// Takes the lowest vacant entry. `None` when there is none: reap, and try again.
 pub(crate) fn join(segment: &Segment, source: &Source<'_>) -> Result<Option<Membership>> {
+    outlast_ghosts(segment, || try_join(segment, source))
+}
+
+/// Tries again for a while where an entry is vacant and its byte is held.
+fn outlast_ghosts<T>(
+    segment: &Segment,
+    mut attempt: impl FnMut() -> Result<Option<T>>,
+) -> Result<Option<T>> {
+    let start = Instant::now();
+    loop {
+        let taken = attempt()?;
+        if taken.is_some() || !has_vacancy(segment) || start.elapsed() > GHOSTS {
+            return Ok(taken);
+        }
+        std::thread::sleep(Duration::from_micros(300));
+    }
+}
+
+fn try_join(segment: &Segment, source: &Source<'_>) -> Result<Option<Membership>> {
     for id in seats(segment.geometry()).filter(|&id| is_vacant(segment, id)) {
         let Some(life) = HeldByte::try_take(source, life_byte(id)).map_err(failed)? else {
             continue;
@@ -148,13 +171,16 @@ pub(crate) fn anybody_lives(source: &Source<'_>, geometry: &Geometry) -> Result<
     held.map(|held| held.is_some()).map_err(failed)
 }
 
-/// Whether any process is attached and stays.
+/// Whether any process is attached and stays. Asked by one who holds the door alone, so nobody is just joining: a byte
+/// that is held over a vacant entry is a [ghost](GHOSTS).
 pub(crate) fn anybody_stays(segment: &Segment, source: &Source<'_>) -> Result<bool> {
     if !anybody_lives(source, segment.geometry())? {
         return Ok(false);
     }
     for id in seats(segment.geometry()) {
-        if word_of(segment, id).presence() != Some(Presence::Leaving) && is_alive(source, id)? {
+        let gone =
+            matches!(word_of(segment, id).presence(), Some(Presence::Vacant | Presence::Leaving));
+        if !gone && is_alive(source, id)? {
             return Ok(true);
         }
     }
@@ -222,6 +248,10 @@ pub(crate) fn vacate(segment: &Segment, election: Election) {
 
 /// Before a fork: takes an entry for the child. `None` when there is none.
 pub(crate) fn conceive(segment: &Segment, source: &Source<'_>) -> Result<Option<Embryo>> {
+    outlast_ghosts(segment, || try_conceive(segment, source))
+}
+
+fn try_conceive(segment: &Segment, source: &Source<'_>) -> Result<Option<Embryo>> {
     for id in seats(segment.geometry()).filter(|&id| is_vacant(segment, id)) {
         let lock = Transient::open_for_fork(source).map_err(failed)?;
         if lock.try_lock(life_byte(id), Mode::Exclusive).map_err(failed)?

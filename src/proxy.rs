@@ -154,7 +154,7 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     fn race(&self) -> Result<&View<C::Target>> {
         match &self.home {
             Home::Open(store) => self.race_in(store),
-            Home::Named(reference) => self.race_in(&*registry::resolve(reference)?),
+            Home::Named(reference) => self.race_in(&*registry::resolve(reference, self.key)?),
         }
     }
 

@@ -3,7 +3,7 @@
 mod support;
 
 use inplace::{Error, Lifespan, Region, RegionOptions};
-use support::{Name, Program, eventually, hear, role, say};
+use support::{Name, Program, hear, role, say};
 
 fn small() -> RegionOptions {
     RegionOptions::new().capacity(1 << 20).max_objects(1000).max_participants(16)
@@ -21,6 +21,7 @@ fn hold(region: inplace::Result<Region>) {
 
 /// What the programs do that the tests start.
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table of programs")]
 fn program() {
     let Some((role, name)) = role() else { return };
     match role.as_str() {
@@ -53,24 +54,19 @@ fn program() {
             );
             panic!("{error}");
         }
-        "hold the door" => {
-            let file = std::fs::File::options()
-                .read(true)
-                .write(true)
-                .open(support::path_of(&name))
-                .unwrap();
-            let mut lock = libc::flock {
-                l_type: libc::F_WRLCK as i16,
-                l_whence: 0,
-                l_start: 0,
-                l_len: 1,
-                l_pid: 0,
+        "hold the door" => support::stand_in_the_door(&name, libc::F_WRLCK),
+        "stay in the door" => support::stand_in_the_door(&name, libc::F_RDLCK),
+        "draft" => {
+            // Whoever sweeps between the creation and the lock makes a creator start again.
+            let draft = std::path::Path::new(&name);
+            let lock = loop {
+                let file = std::fs::File::create(draft).unwrap();
+                let lock = support::lock(&file, libc::F_WRLCK, 1);
+                if draft.exists() {
+                    break (file, lock);
+                }
             };
-            // SAFETY: a lock on a descriptor that is open.
-            let taken = unsafe {
-                libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_OFD_SETLK, &mut lock)
-            };
-            say(taken);
+            say(lock.1);
             hear();
         }
         "little address space" => {
@@ -81,6 +77,25 @@ fn program() {
                 "{:?}",
                 RegionOptions::new().capacity(gib).create(&name).map(|region| region.id())
             ));
+        }
+        "churn" => loop {
+            let region = small().open_or_create(&name).unwrap();
+            let key = region.put(name.as_bytes()).unwrap();
+            let view = region.get(key).unwrap().unwrap();
+            region.evict(key).unwrap();
+            drop(region);
+            assert_eq!(&*view, name.as_bytes());
+            drop(view);
+        },
+        "little shared memory" => {
+            say(match support::own_shared_memory("256k") {
+                Err(error) => format!("cannot mount: {error}"),
+                Ok(()) => {
+                    let error = small().max_participants(1000).create(&name).unwrap_err();
+                    let left = std::fs::read_dir("/dev/shm").unwrap().count();
+                    format!("{error:?}, files left: {left}")
+                }
+            });
         }
         "little file size" => {
             let mib = 1 << 20;
@@ -251,6 +266,34 @@ fn a_process_that_executes_another_program_is_gone() {
 }
 
 #[test]
+fn a_storm_of_kills_never_keeps_the_next_from_a_working_region() {
+    let name = Name::new("storm");
+    for round in 0..12_u64 {
+        let programs: Vec<_> = (0..4).map(|_| Program::start("churn", &name)).collect();
+        std::thread::sleep(std::time::Duration::from_millis(20 + 7 * (round % 5)));
+        programs.into_iter().for_each(Program::kill);
+        let region = small().open_or_create(&name).unwrap();
+        let key = region.put(b"works").unwrap();
+        assert_eq!(&*region.get(key).unwrap().unwrap(), b"works");
+        region.reap().unwrap();
+        let report = region.check().unwrap();
+        assert!(report.is_clean(), "{report}");
+        drop(region);
+        assert!(!name.exists());
+    }
+}
+
+#[test]
+fn too_little_shared_memory_for_a_new_region_is_said_and_nothing_is_left_behind() {
+    let name = Name::new("little");
+    let (program, said) = Program::ready("little shared memory", &name);
+    if !said.contains("cannot mount") {
+        assert!(said.contains("OutOfSpace") && said.contains("files left: 0"), "{said}");
+    }
+    program.finish();
+}
+
+#[test]
 fn an_anonymous_region_never_has_a_name() {
     let name = Name::new("anonymous");
     let options = small().lifespan(Lifespan::Anonymous);
@@ -280,13 +323,36 @@ fn a_stopped_process_at_the_door_is_reported_instead_of_waited_for() {
 }
 
 #[test]
+fn one_stopped_in_the_door_of_an_abandoned_region_is_reported_too() {
+    let name = Name::new("within");
+    let (holder, _) = Program::ready("hold", &name);
+    let (door, taken) = Program::ready("stay in the door", &name);
+    assert_eq!(taken, "0");
+    let (guest, _) = Program::ready("hold", &name);
+    guest.kill();
+    holder.kill();
+    let start = std::time::Instant::now();
+    let error = small().open_or_create(&name).unwrap_err();
+    assert!(matches!(error, Error::Busy { .. }), "{error}");
+    assert!(start.elapsed() < std::time::Duration::from_secs(5));
+    door.kill();
+    small().open_or_create(&name).unwrap();
+}
+
+#[test]
 fn files_of_creators_that_died_are_swept_and_those_of_living_ones_are_not() {
     let name = Name::new("sweep");
+    let alive =
+        std::path::PathBuf::from(format!("/dev/shm/.inplace-new.alive{}", std::process::id()));
+    let (creator, taken) = Program::ready("draft", alive.to_str().unwrap());
+    assert_eq!(taken, "0");
     let dead =
         std::path::PathBuf::from(format!("/dev/shm/.inplace-new.dead{}", std::process::id()));
     std::fs::write(&dead, b"x").unwrap();
     let _region = small().create(&name).unwrap();
-    eventually("the file of a dead creator is swept", || !dead.exists());
+    assert!(!dead.exists() && alive.exists());
+    creator.kill();
+    assert!(Region::open(&name).is_ok() && !alive.exists());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use inplace::codec::{Codec, Decoded, Raw, Serde};
-use inplace::connector::{Block, BlockWriter, Connector, LocalConnector};
+use inplace::connector::{Block, BlockWriter, LocalConnector};
 use inplace::{Error, Fingerprint, Key, Result, Store, StoreConfig};
 
 fn store(name: &str) -> Store {

@@ -8,6 +8,7 @@
 //! slot of a dead writer knows what to give back, and gives back only what carries that slot's tag.
 
 mod cells;
+mod fill;
 mod spans;
 mod units;
 mod usage;

@@ -11,7 +11,7 @@
 
 use crossbeam::utils::Backoff;
 
-use super::units::{change, unit_offset};
+use super::units::change;
 use crate::actor::{Actor, Refusal};
 use crate::index::ClaimedSlot;
 use crate::layout::block::{Block, BlockRef};
@@ -198,94 +198,5 @@ impl Actor<'_> {
                 _ => false,
             }
         })
-    }
-
-    /// Writes a claimed block's bytes: warm parts by copying, cold ones through the descriptor, which commits them and
-    /// costs half of a page fault per page.
-    #[inline]
-    pub(crate) fn write_block(
-        &self,
-        slot: u32,
-        block: BlockRef,
-        bytes: &[u8],
-    ) -> Result<(), Refusal> {
-        match block.get() {
-            Some(Block::Span { first, count }) => self.write_span(slot, (first, count), bytes),
-            _ => {
-                self.copy_in(block, 0, bytes);
-                Ok(())
-            }
-        }
-    }
-
-    #[inline]
-    fn copy_in(&self, block: BlockRef, at: usize, bytes: &[u8]) {
-        let end = at + bytes.len();
-        // SAFETY: the caller has claimed the block, whose units in this range are committed, and holds no reference.
-        let claimed = unsafe { self.segment.claimed(block, end as u64) };
-        claimed[at..].write_copy_of_slice(bytes);
-    }
-
-    fn write_span(
-        &self,
-        slot: u32,
-        (first, count): (u32, u32),
-        bytes: &[u8],
-    ) -> Result<(), Refusal> {
-        self.for_each_run(slot, (first, count), |units, is_cold| {
-            let start = ((units.start - first) as usize) * UNIT as usize;
-            let end = (((units.end - first) as usize) * UNIT as usize).min(bytes.len());
-            let part = bytes.get(start..end).unwrap_or_default();
-            if !is_cold {
-                self.copy_in(BlockRef::span(first, count), start, part);
-                return Ok(());
-            }
-            self.segment.write_data(unit_offset(units.start), part)?;
-            let (written, all) = (part.len() as u64, u64::from(units.end - units.start) * UNIT);
-            if written < all {
-                self.segment.commit_data(unit_offset(units.start) + written, all - written)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Commits and maps what of a claimed block is not committed, so that it can be written in place.
-    pub(crate) fn commit_block(&self, slot: u32, block: BlockRef) -> Result<(), Refusal> {
-        let Some(Block::Span { first, count }) = block.get() else { return Ok(()) };
-        self.for_each_run(slot, (first, count), |units, is_cold| {
-            if is_cold {
-                let (offset, len) =
-                    (unit_offset(units.start), u64::from(units.end - units.start) * UNIT);
-                self.segment.commit_data(offset, len)?;
-                self.segment.populate(offset, len);
-            }
-            Ok(())
-        })
-    }
-
-    /// Runs of units of a claimed span that are all committed or all not; the latter become SPAN(slot) afterwards.
-    fn for_each_run(
-        &self,
-        slot: u32,
-        (first, count): (u32, u32),
-        mut visit: impl FnMut(std::ops::Range<u32>, bool) -> Result<(), Refusal>,
-    ) -> Result<(), Refusal> {
-        let warming = UnitWord::new(Unit::Warming(self.me)).0;
-        let is_cold = |unit| {
-            self.segment
-                .unit(unit)
-                .is_some_and(|entry| entry.word.load(Ordering::Relaxed) == warming)
-        };
-        let (mut start, end) = (first, first + count);
-        while start < end {
-            let cold = is_cold(start);
-            let stop = (start + 1..end).find(|&unit| is_cold(unit) != cold).unwrap_or(end);
-            visit(start..stop, cold)?;
-            for entry in (start..stop).filter(|_| cold).filter_map(|unit| self.segment.unit(unit)) {
-                change(entry, Unit::Warming(self.me), Unit::Span(slot));
-            }
-            start = stop;
-        }
-        Ok(())
     }
 }

@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::connector::{Connector, LocalConnector, custom};
+use crate::connector::{Connector, LocalConnector, ShmConnector, custom};
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::layout::geometry::{MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SLOTS};
 use crate::region::{Lifespan, RegionOptions};
 
@@ -98,9 +99,17 @@ impl ConnectorConfig {
     pub fn connect(&self) -> Result<Arc<dyn Connector>> {
         self.validate()?;
         match self {
-            Self::Shm(_) => Err(Error::Unsupported { connector: "shm", operation: "open" }),
+            Self::Shm(config) => Ok(Arc::new(ShmConnector::connect(config)?)),
             Self::Local(config) => Ok(Arc::new(LocalConnector::named(&config.name)?)),
             Self::Custom(config) => custom::connect(config),
+        }
+    }
+
+    /// Makes the connector that has an existing object; a region that does not exist is not created.
+    pub(crate) fn connect_to(&self, key: Key) -> Result<Arc<dyn Connector>> {
+        match self {
+            Self::Shm(config) => Ok(Arc::new(ShmConnector::connect_to(config, key)?)),
+            _ => self.connect(),
         }
     }
 

@@ -6,14 +6,16 @@ mod custom;
 mod heap;
 mod loan;
 mod local;
-mod writer;
+mod shm;
 
 pub use block::Block;
 pub use config::{ConnectorConfig, CustomConfig, LocalConfig, ShmConfig};
 pub use custom::{Factory, register_kind};
 pub use loan::Loan;
 pub use local::LocalConnector;
-pub use writer::BlockWriter;
+pub use shm::ShmConnector;
+
+pub use crate::writer::{BlockWriter, Fill};
 
 pub(crate) use config::check_name;
 
@@ -33,10 +35,6 @@ pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
         let _ = fork::install();
     }
 }
-
-/// Fills a block: called with a writer that may be too small; whatever is written past its end is only counted, and
-/// the connector then calls again with a block of exactly the counted size.
-pub type Fill<'a> = dyn FnMut(&mut BlockWriter<'_>) -> Result<()> + 'a;
 
 /// Fills the blocks of a batch: called with the position of the object in the batch, and as [`Fill`] is.
 pub type FillBatch<'a> = dyn FnMut(usize, &mut BlockWriter<'_>) -> Result<()> + 'a;

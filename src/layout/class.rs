@@ -11,6 +11,7 @@ const GRANULES: [u16; CLASSES] = [
 pub(crate) const CLASSES: usize = 45;
 
 /// Objects above this many bytes get whole units.
+#[cfg(test)]
 pub(crate) const LARGEST_CELL: u64 = GRANULES[CLASSES - 1] as u64 * GRANULE;
 
 const CLASS_OF_GRANULES: [u8; GRANULES[CLASSES - 1] as usize + 1] = {
@@ -31,7 +32,7 @@ const CLASS_OF_GRANULES: [u8; GRANULES[CLASSES - 1] as usize + 1] = {
 pub(crate) struct Class(pub(crate) u8);
 
 impl Class {
-    /// The smallest class that holds `len` bytes; `None` above [`LARGEST_CELL`].
+    /// The smallest class that holds `len` bytes; `None` above 32 KiB.
     #[inline]
     pub(crate) fn for_len(len: u64) -> Option<Self> {
         CLASS_OF_GRANULES.get(len.div_ceil(GRANULE) as usize).map(|&class| Self(class))
@@ -58,6 +59,7 @@ impl Class {
         GRANULES_PER_UNIT as u32 / self.granules()
     }
 
+    #[cfg(test)]
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         (0..CLASSES as u8).map(Self)
     }

@@ -105,6 +105,12 @@ impl Attachment {
         participants::vacate(&self.segment, election);
     }
 
+    /// What names the attachment when it may be gone.
+    #[inline]
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Counts a handle, if there are others.
     #[inline]
     pub(super) fn add_handle(&self) -> bool {
@@ -136,13 +142,20 @@ impl Attachment {
         self.closing.load(Ordering::SeqCst)
     }
 
+    /// Under the table's lock: whether a closing attachment still waits for this slot. A pursuit from before a reopening
+    /// must not go on from its slot: lower ones may have been pinned since.
+    pub(super) fn is_pursued_from(&self, slot: u32) -> bool {
+        let alone = self.is_closing() && !self.has_handles() && !self.is_severed();
+        alone && self.awaited.load(Ordering::SeqCst) == slot
+    }
+
     /// While in [flight](super::flight), after the last unpin of a slot: whether to [go on](Pursuit::go_on) after it.
     ///
     /// SeqCst throughout, and so is the unpin: either this sees the slot awaited, or the search sees its count gone.
     #[inline]
     pub(crate) fn awaits(&self, slot: u32) -> Option<Pursuit> {
         (self.is_closing() && self.awaited.load(Ordering::SeqCst) == slot)
-            .then(|| Pursuit { attachment: std::ptr::from_ref(self).addr(), slot })
+            .then(|| Pursuit { attachment: self.address(), slot })
     }
 
     /// Under the table's lock, while closing: waits for the next slot this process has pinned; `false`: there is none.

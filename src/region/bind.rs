@@ -65,7 +65,7 @@ impl<'a> Actor<'a> {
         })
     }
 
-    fn read_bucket(&self, bucket: u64) -> Result<Option<(Pin<'a>, Bucket)>> {
+    pub(crate) fn read_bucket(&self, bucket: u64) -> Result<Option<(Pin<'a>, Bucket)>> {
         loop {
             let word = self.segment.name_bucket(bucket).load(Ordering::SeqCst);
             let Some(current) = ObjectId::from_word(word) else { return Ok(None) };

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::actor::Actor;
 use crate::layout::block::{Block, BlockRef};
 use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
@@ -68,6 +69,7 @@ impl fmt::Display for Report {
 
 /// One walk. What live participants are in the middle of is counted, not blamed.
 pub(crate) struct Walk<'a> {
+    actor: Actor<'a>,
     segment: &'a Segment,
     is_alive: &'a dyn Fn(ParticipantId) -> bool,
     report: Report,
@@ -77,11 +79,10 @@ pub(crate) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Walks the region.
-    pub(crate) fn over(
-        segment: &'a Segment,
-        is_alive: &'a dyn Fn(ParticipantId) -> bool,
-    ) -> Report {
-        let mut walk = Self { segment, is_alive, report: Report::default(), spans: HashMap::new() };
+    pub(crate) fn over(actor: Actor<'a>, is_alive: &'a dyn Fn(ParticipantId) -> bool) -> Report {
+        let segment = actor.segment;
+        let (report, spans) = (Report::default(), HashMap::new());
+        let mut walk = Self { actor, segment, is_alive, report, spans };
         walk.entries();
         for index in 1..segment.committed_slots() {
             walk.slot(index);
@@ -329,6 +330,12 @@ impl<'a> Walk<'a> {
                     .slot(id.slot())
                     .is_some_and(|slot| SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id))
             };
+            match self.actor.read_bucket(bucket) {
+                Ok(found) => {
+                    self.report.names += found.map_or(0, |(_, names)| names.entries.len() as u64)
+                }
+                Err(error) => self.blame(format!("name bucket {bucket} can not be read: {error}")),
+            }
             if !is_ready() && self.segment.name_bucket(bucket).load(Ordering::SeqCst) == word {
                 self.blame(format!("name bucket {bucket} names {id:?}, which is not READY"));
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam::utils::{Backoff, CachePadded};
 
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::unmodelled::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::latch::Latch;
 
 #[derive(Debug, Default)]
@@ -92,9 +92,13 @@ pub(crate) fn is_interrupted() -> bool {
     MINE.get().is_some_and(|flag| flag.depth.load(Ordering::Relaxed) != 0)
 }
 
-/// Waits until every other thread's flag has been seen down.
-pub(crate) fn wait_for_others() {
-    let flags = FLAGS.lock().clone();
+/// Waits until every other thread's flag has been seen down. `false`: this thread was interrupted in the middle, and can
+/// not wait for itself.
+pub(crate) fn wait_for_others() -> bool {
+    if is_interrupted() {
+        return false;
+    }
+    let Some(flags) = FLAGS.lock_unless_mine().map(|flags| flags.clone()) else { return false };
     let mine = MINE.get();
     for flag in flags.into_iter().filter(|flag| !mine.is_some_and(|mine| std::ptr::eq(mine, *flag)))
     {
@@ -107,6 +111,7 @@ pub(crate) fn wait_for_others() {
             }
         }
     }
+    true
 }
 
 /// Before a fork: nobody adds a flag until [`release`]. Returns false when the fork interrupts somebody who does.
@@ -147,10 +152,12 @@ mod tests {
                 drop(flight);
             });
             told.recv().unwrap();
-            let _mine = enter();
-            wait_for_others();
+            drop(enter());
+            assert!(wait_for_others());
             assert!(landed.load(Ordering::SeqCst));
         });
         assert!(!is_interrupted());
+        let _inside = enter();
+        assert!(!wait_for_others());
     }
 }

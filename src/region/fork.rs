@@ -28,9 +28,9 @@ use crate::sys::lock;
 /// A lock of an upper layer that no other thread may hold at a fork.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hook {
-    /// Takes it; `false` when this thread holds it already.
+    /// Takes it; `false` when this thread holds it, or a part of it, already.
     pub(crate) lock: fn() -> bool,
-    /// Gives it back, in parent and child.
+    /// Gives back what was taken, in parent and child; also when only a part was.
     pub(crate) unlock: fn(),
 }
 
@@ -52,9 +52,7 @@ fn hooks() -> impl DoubleEndedIterator<Item = &'static Hook> {
 }
 
 fn unlock_hooks(count: usize) {
-    for hook in hooks().rev().take(count).collect::<Vec<_>>().into_iter().rev() {
-        (hook.unlock)();
-    }
+    hooks().rev().take(count).for_each(|hook| (hook.unlock)());
 }
 
 extern "C" fn prepare() {
@@ -63,7 +61,7 @@ extern "C" fn prepare() {
     }
     let taken = hooks().rev().take_while(|hook| (hook.lock)()).count();
     if taken < hooks().count() {
-        return unlock_hooks(taken);
+        return unlock_hooks(taken + 1);
     }
     let Ok(mut table) = table::lock() else { return unlock_hooks(taken) };
     for member in table.members.iter().filter(|member| !member.attachment().is_severed()) {
@@ -147,5 +145,51 @@ fn adopt(mut member: Member) -> Option<Member> {
             parents.life.forget();
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::region::{Region, RegionOptions};
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::{ForkResult, fork};
+
+    fn child_is_severed(region: &Region) -> bool {
+        // SAFETY: the child reads private memory and ends.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Child => {
+                let severed = matches!(region.put(b"x"), Err(Error::Severed));
+                // SAFETY: ends the child.
+                unsafe { libc::_exit(i32::from(severed)) }
+            }
+            ForkResult::Parent { child } => {
+                waitpid(child, None) == Ok(WaitStatus::Exited(child, 1))
+            }
+        }
+    }
+
+    #[test]
+    fn a_fork_from_inside_an_operation_severs_the_child_and_leaves_the_parent_as_it_was() {
+        let region =
+            RegionOptions::new().capacity(1 << 20).max_participants(4).anonymous().unwrap();
+        assert!(!child_is_severed(&region));
+
+        let table = table::lock().unwrap();
+        assert!(child_is_severed(&region));
+        drop(table);
+
+        let in_flight = flight::enter();
+        assert!(child_is_severed(&region));
+        drop(in_flight);
+
+        assert!(lock::hold_registry());
+        assert!(child_is_severed(&region));
+        lock::release_registry();
+
+        assert!(!child_is_severed(&region));
+        region.put(b"works").unwrap();
+        assert_eq!(region.reap().unwrap(), 2);
     }
 }

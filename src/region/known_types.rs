@@ -10,7 +10,12 @@ impl Actor<'_> {
     pub(crate) fn register_type(&self, fingerprint: Fingerprint, name: &str) {
         for step in 0..TYPE_ENTRIES {
             let entry = self.segment.type_entry(fingerprint.get().wrapping_add(step));
-            match entry.fingerprint.compare_exchange(0, fingerprint.get(), Ordering::AcqRel, Ordering::Acquire) {
+            match entry.fingerprint.compare_exchange(
+                0,
+                fingerprint.get(),
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            ) {
                 Ok(_) => {
                     for (word, bytes) in entry.name.iter().zip(name.as_bytes().chunks(8)) {
                         let mut padded = [0; 8];
@@ -32,8 +37,11 @@ impl Actor<'_> {
             match entry.fingerprint.load(Ordering::Acquire) {
                 0 => return None,
                 found if found == fingerprint.get() => {
-                    let bytes: Vec<u8> =
-                        entry.name.iter().flat_map(|word| word.load(Ordering::Acquire).to_le_bytes()).collect();
+                    let bytes: Vec<u8> = entry
+                        .name
+                        .iter()
+                        .flat_map(|word| word.load(Ordering::Acquire).to_le_bytes())
+                        .collect();
                     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
                     return (end > 0).then(|| String::from_utf8_lossy(&bytes[..end]).into_owned());
                 }

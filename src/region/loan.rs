@@ -57,7 +57,8 @@ impl Loan {
     fn writing(&self) -> Option<Writing<'_>> {
         let attachment = self.region.attachment;
         let actor = attachment.actor().ok()?;
-        let is_mine = self.claim.1.is_owned_by(actor.me) && attachment.identity.incarnation() == self.incarnation;
+        let is_mine = self.claim.1.is_owned_by(actor.me)
+            && attachment.identity.incarnation() == self.incarnation;
         if is_mine { Writing::from_claim(actor, self.claim) } else { None }
     }
 
@@ -120,6 +121,9 @@ impl Drop for Loan {
 
 impl fmt::Debug for Loan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loan").field("region", &self.region.name()).field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Loan")
+            .field("region", &self.region.name())
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }

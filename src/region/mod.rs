@@ -49,8 +49,12 @@ impl Clone for Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
+        if self.attachment.is_severed() {
+            return;
+        }
+        let attachment = self.attachment.address();
         if self.attachment.remove_handle() {
-            table::last_handle_dropped(self.attachment);
+            table::last_handle_dropped(attachment);
         }
     }
 }

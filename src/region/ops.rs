@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use crate::actor::{Actor, Refusal};
 use crate::arena::Usage;
-use crate::connector::Fill;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -16,6 +15,7 @@ use crate::region::pinned::Pinned;
 use crate::region::promise::Promised;
 use crate::region::{Lifespan, Region, reap};
 use crate::sys::{futex, limits};
+use crate::writer::Fill;
 
 /// How long a waiter sleeps before it looks whether whoever should wake it is still alive.
 const SLICE: Duration = Duration::from_millis(100);
@@ -28,7 +28,12 @@ impl Region {
 
     #[cold]
     fn foreign(&self, key: Key) -> Error {
-        Error::WrongRegion { key, expected: key.space(), found: self.id(), name: self.name().to_owned() }
+        Error::WrongRegion {
+            key,
+            expected: key.space(),
+            found: self.id(),
+            name: self.name().to_owned(),
+        }
     }
 
     fn key(&self, id: ObjectId) -> Key {
@@ -122,15 +127,22 @@ impl Region {
     /// As [`put`](Region::put).
     #[inline]
     pub fn put_as(&self, bytes: &[u8], fingerprint: Fingerprint) -> Result<Key> {
-        self.relieved(bytes.len() as u64, |actor| actor.put(bytes, fingerprint)).map(|id| self.key(id))
+        self.relieved(bytes.len() as u64, |actor| actor.put(bytes, fingerprint))
+            .map(|id| self.key(id))
     }
 
     /// Puts what `fill` writes straight into shared memory; `size` is a guess, a right one saves a second call.
     ///
     /// # Errors
     /// As [`put`](Region::put), and what `fill` returns.
-    pub fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key> {
-        self.relieved(size as u64, |actor| actor.put_with(size as u64, fingerprint, fill)).map(|id| self.key(id))
+    pub fn put_with(
+        &self,
+        size: usize,
+        fingerprint: Fingerprint,
+        fill: &mut Fill<'_>,
+    ) -> Result<Key> {
+        self.relieved(size as u64, |actor| actor.put_with(size as u64, fingerprint, fill))
+            .map(|id| self.key(id))
     }
 
     /// Puts copies of all `items`, or of none; the keys are in their order.
@@ -146,7 +158,9 @@ impl Region {
                 actor.write_block(writing.claimed.index, writing.block, item)?;
                 writings.push((writing, item.len() as u64));
             }
-            let publish = |(writing, len): (super::write::Writing<'_>, u64)| writing.publish(len, Fingerprint::BYTES);
+            let publish = |(writing, len): (super::write::Writing<'_>, u64)| {
+                writing.publish(len, Fingerprint::BYTES)
+            };
             Ok(writings.into_iter().map(|written| self.key(publish(written))).collect())
         })
     }
@@ -226,7 +240,13 @@ impl Region {
     ///
     /// # Errors
     /// As [`set`](Region::set), and what `fill` returns; the promise is then open as before.
-    pub fn set_with(&self, key: Key, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<()> {
+    pub fn set_with(
+        &self,
+        key: Key,
+        size: usize,
+        fingerprint: Fingerprint,
+        fill: &mut Fill<'_>,
+    ) -> Result<()> {
         let id = self.object_id(key)?;
         self.relieved(size as u64, |actor| actor.set_with(id, (size as u64, fingerprint), fill))
     }
@@ -332,9 +352,9 @@ impl Region {
     /// # Errors
     /// [`Error::Severed`].
     pub fn check(&self) -> Result<Report> {
-        self.attachment.me()?;
+        let actor = self.attachment.actor()?;
         let is_alive = |participant| self.attachment.is_alive(participant).unwrap_or(true);
-        Ok(Walk::over(&self.attachment.segment, &is_alive))
+        Ok(Walk::over(actor, &is_alive))
     }
 
     /// Remembers the name of a type for the errors of all processes.

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
-use crate::layout::slot::ObjectId;
+use crate::layout::slot::{ObjectId, Slot};
 use crate::pins;
 use crate::region::attachment::Attachment;
 use crate::region::flight;
@@ -23,6 +23,8 @@ use crate::sync::Ordering;
 /// region. Share one view instead, as in `Arc<Pinned>`.
 pub struct Pinned {
     attachment: &'static Attachment,
+    /// Mapped for as long as the pin is counted.
+    slot: &'static Slot,
     id: ObjectId,
     start: NonNull<u8>,
     len: usize,
@@ -39,8 +41,11 @@ impl Pinned {
     pub(super) fn new(attachment: &'static Attachment, pin: Pin<'_>) -> Result<Self> {
         let (start, len) = pin.place()?;
         let id = pin.id;
+        // SAFETY: the attachment's control area stays mapped, at this address also in forked children, for as long as
+        // this process has a pin, and `Self` is one.
+        let slot = unsafe { &*std::ptr::from_ref(pin.slot) };
         pin.into_counted();
-        Ok(Self { attachment, id, start, len })
+        Ok(Self { attachment, slot, id, start, len })
     }
 
     /// The object's key.
@@ -53,8 +58,7 @@ impl Pinned {
     #[inline]
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        let slot = self.attachment.segment.slot(self.id.slot());
-        Fingerprint::from_raw(slot.map_or(0, |slot| slot.fingerprint.load(Ordering::Relaxed)))
+        Fingerprint::from_raw(self.slot.fingerprint.load(Ordering::Relaxed))
     }
 
     /// Whether this process has checked the bytes against their fingerprint before.
@@ -94,7 +98,13 @@ impl Clone for Pinned {
         if let Err(error) = counted {
             panic!("cannot clone a view of {}: {}", self.key(), self.with_key(error));
         }
-        Self { attachment: self.attachment, id: self.id, start: self.start, len: self.len }
+        Self {
+            attachment: self.attachment,
+            slot: self.slot,
+            id: self.id,
+            start: self.start,
+            len: self.len,
+        }
     }
 }
 
@@ -119,9 +129,7 @@ impl Drop for Pinned {
         if !was_last {
             return;
         }
-        if let Some(slot) = actor.segment.slot(index) {
-            actor.reclaim_if_retired(index, slot);
-        }
+        actor.reclaim_if_retired(index, self.slot);
         let pursuit = self.attachment.awaits(index);
         drop(flight);
         if let Some(pursuit) = pursuit {

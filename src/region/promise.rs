@@ -13,7 +13,6 @@
 //! into BROKEN, and wakes every slot with WAITERS, so nobody sleeps on a promise whose promiser is dead.
 
 use crate::actor::{Actor, Refusal};
-use crate::connector::Fill;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::index::ClaimedSlot;
@@ -24,6 +23,7 @@ use crate::layout::slot::{EVICTED, Link, ObjectId, Slot, SlotWord, State, WAITER
 use crate::region::evict::{retired, wake};
 use crate::region::pin::Pin;
 use crate::sync::Ordering;
+use crate::writer::Fill;
 
 /// What a look at a promised object found.
 #[derive(Debug)]

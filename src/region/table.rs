@@ -4,9 +4,9 @@ use crate::error::{Error, Result};
 use crate::participants::{Embryo, Membership};
 use crate::region::Region;
 use crate::region::attachment::{Attachment, Pursuit};
+use crate::region::flight;
 use crate::region::lifecycle::detach;
 use crate::region::options::RegionOptions;
-use crate::region::{flight, fork};
 use crate::sys::file::FileId;
 use crate::sys::latch::{Held, Latch};
 use crate::sys::leaked::Leaked;
@@ -89,7 +89,6 @@ impl Table {
         attachment: Attachment,
         membership: Membership,
     ) -> Result<Region> {
-        fork::install()?;
         attachment.identity.assume(membership.id.tag(), membership.incarnation);
         attachment.revive();
         let attachment = Leaked::new(attachment);
@@ -98,29 +97,28 @@ impl Table {
         Ok(region)
     }
 
+    fn position(&self, attachment: usize) -> Option<usize> {
+        self.members.iter().position(|member| member.attachment().address() == attachment)
+    }
+
     fn close(&mut self, at: usize, from: u32) {
         let attachment = self.members[at].attachment();
         let Ok(me) = attachment.me() else { return };
         attachment.start_closing();
-        // A thread that is interrupted in the middle of an unpin can not wait for itself.
-        if attachment.await_next(me, from) || flight::is_interrupted() {
-            return;
+        if !attachment.await_next(me, from) && flight::wait_for_others() {
+            detach::finish(self.members.swap_remove(at));
         }
-        let member = self.members.swap_remove(at);
-        flight::wait_for_others();
-        detach::finish(member);
     }
 }
 
-/// The last handle is gone, or was: detaches, or leaves it to the last view.
+/// The last handle is gone, or was: detaches, or leaves it to the last view. Takes the attachment's address only: others
+/// may have opened and closed the region since the handle was counted down, and then it is gone.
 #[cold]
-pub(super) fn last_handle_dropped(attachment: &'static Attachment) {
-    if attachment.is_severed() {
-        return;
-    }
+pub(super) fn last_handle_dropped(attachment: usize) {
     let Ok(mut table) = lock() else { return };
-    let is_it = |member: &Member| std::ptr::eq(member.attachment(), attachment);
-    if let Some(at) = table.members.iter().position(is_it).filter(|_| !attachment.has_handles()) {
+    if let Some(at) = table.position(attachment)
+        && !table.members[at].attachment().has_handles()
+    {
         table.close(at, 1);
     }
 }
@@ -130,11 +128,8 @@ impl Pursuit {
     #[cold]
     pub(crate) fn go_on(self) {
         let Ok(mut table) = lock() else { return };
-        let is_it =
-            |member: &Member| std::ptr::from_ref(member.attachment()).addr() == self.attachment;
-        let Some(at) = table.members.iter().position(is_it) else { return };
-        let attachment = table.members[at].attachment();
-        if attachment.is_closing() && !attachment.has_handles() && !attachment.is_severed() {
+        let Some(at) = table.position(self.attachment) else { return };
+        if table.members[at].attachment().is_pursued_from(self.slot) {
             table.close(at, self.slot);
         }
     }

@@ -37,7 +37,7 @@ impl World {
     }
 
     fn check(&self) -> Report {
-        let report = Walk::over(&self.segment, &|_| true);
+        let report = Walk::over(self.actor(0), &|_| true);
         assert!(report.is_clean(), "{report}");
         report
     }
@@ -191,6 +191,31 @@ fn a_fill_that_needs_more_room_gets_exactly_what_it_counted() {
 }
 
 #[test]
+fn a_fill_of_fresh_memory_arrives_whole_in_whatever_pieces_it_is_written() {
+    for piece in [1 << 10, 100_000, 262_144, 300_001, 1 << 20] {
+        let world = World::new(64, 100);
+        let actor = world.actor(0);
+        let warm = put(&actor, &[1; 70_000]);
+        actor.evict(warm);
+        let bytes: Vec<u8> = (0..2_000_001u32).map(|i| (i % 251) as u8).collect();
+        let mut fill = |out: &mut crate::connector::BlockWriter<'_>| {
+            bytes.chunks(piece).for_each(|part| out.write(part));
+            Ok(())
+        };
+        for guess in [2_000_001, 2_200_000, 100_000, 0] {
+            let id = actor.put_with(guess, Fingerprint::BYTES, &mut fill).unwrap();
+            assert!(
+                read(&world.actor(1), id).unwrap() == bytes,
+                "pieces of {piece}, guess {guess}"
+            );
+            actor.evict(id);
+            actor.trim_units(1_000_000);
+        }
+        world.check();
+    }
+}
+
+#[test]
 fn a_promise_is_kept_once_and_pins_like_any_object() {
     let world = World::new(8, 100);
     let (maker, other) = (world.actor(0), world.actor(1));
@@ -277,7 +302,9 @@ fn names_bind_rebind_and_unbind() {
     actor.evict(first);
     assert_eq!(actor.lookup("gone").unwrap(), None, "a name never leads to an evicted object");
     assert!(actor.bind("gone", Some(first)).is_err());
-    world.check();
+    assert_eq!(world.check().names, 1);
+    assert_eq!(actor.bind("gone", None).unwrap(), None);
+    assert_eq!(world.check().names, 0, "unbinding also drops a name whose object is gone");
 }
 
 #[test]

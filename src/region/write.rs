@@ -9,12 +9,12 @@
 //! slot; killed after it: the object is there, and lost only if its key never reached anybody.
 
 use crate::actor::{Actor, Refusal};
-use crate::connector::{BlockWriter, Fill};
 use crate::fingerprint::Fingerprint;
 use crate::index::ClaimedSlot;
 use crate::layout::block::BlockRef;
 use crate::layout::slot::{ObjectId, SlotWord, State};
 use crate::sync::Ordering;
+use crate::writer::Fill;
 
 /// A slot and its block in WRITING by this participant; dropped unpublished, both are given back.
 #[derive(Debug)]
@@ -58,21 +58,6 @@ impl<'a> Actor<'a> {
             }
             size = written;
         }
-    }
-
-    /// Lets `fill` write into a claimed block; how much it wrote or wanted to write.
-    pub(crate) fn fill_block(
-        &self,
-        slot: u32,
-        block: BlockRef,
-        fill: &mut Fill<'_>,
-    ) -> Result<u64, Refusal> {
-        self.commit_block(slot, block)?;
-        // SAFETY: the block is claimed by this participant for the slot, committed, and no other reference exists.
-        let room = unsafe { self.segment.claimed(block, block.size()) };
-        let mut writer = BlockWriter::new(room);
-        fill(&mut writer)?;
-        Ok(writer.position() as u64)
     }
 }
 

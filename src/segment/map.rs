@@ -188,23 +188,6 @@ impl Segment {
         file::block_addresses(self.views.cast_mut(), self.geometry.capacity as usize)
     }
 
-    /// Gives mappings and descriptor back.
-    ///
-    /// # Safety
-    /// Nobody uses the segment any more, nor anything it handed out.
-    pub(crate) unsafe fn unmap(&self) {
-        let maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(maps);
-    }
-
-    /// A duplicate of the region's descriptor.
-    pub(crate) fn duplicate_file(&self) -> Result<File> {
-        let descriptor = self.descriptor().try_clone_to_owned();
-        descriptor
-            .map(File::from)
-            .map_err(|error| Error::system("duplicating the region's descriptor", error))
-    }
-
     /// A region of its own in an anonymous file, for tests of the structures.
     #[cfg(test)]
     pub(crate) fn scratch(geometry: Geometry) -> Self {

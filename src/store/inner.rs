@@ -50,6 +50,12 @@ impl Inner {
         Ok(Self::new(config.connector.connect()?, config))
     }
 
+    /// The store a proxy names, which is where its object is.
+    pub(crate) fn connect_to(config: StoreConfig, key: Key) -> Result<Self> {
+        config.validate()?;
+        Ok(Self::new(config.connector.connect_to(key)?, config))
+    }
+
     pub(crate) fn put<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T) -> Result<Key> {
         let seen = self.meet::<C, T>();
         let hint = codec.size_hint(value);
@@ -111,11 +117,15 @@ impl Inner {
     }
 
     /// The object if it is there. The connector is always asked first: it alone knows what was evicted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
-        match self.connector.get(key)? {
-            Some(block) => self.view::<C, T>(key, block).map(Some),
-            None => Ok(None),
+        match self.connector.get(key) {
+            Ok(Some(block)) => match self.view::<C, T>(key, block) {
+                Ok(view) => Ok(Some(view)),
+                Err(error) => Err(error),
+            },
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
@@ -175,7 +185,7 @@ impl Inner {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn view<C: Codec<T>, T: ?Sized>(&self, key: Key, block: Block) -> Result<View<C::Target>> {
         if block.fingerprint() != C::FINGERPRINT {
             return Err(self.mismatch(key, block.fingerprint(), C::type_name()));
@@ -186,6 +196,7 @@ impl Inner {
         }
     }
 
+    #[inline(never)]
     fn cached_view<C: Codec<T>, T: ?Sized>(
         &self,
         cache: &Cache,
@@ -200,7 +211,7 @@ impl Inner {
         self.decoded_view::<C, T>(key, block)
     }
 
-    #[inline]
+    #[inline(always)]
     fn decoded_view<C: Codec<T>, T: ?Sized>(
         &self,
         key: Key,

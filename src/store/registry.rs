@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::connector::hold_at_fork;
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::proxy::StoreRef;
 use crate::region::fork::Hook;
 use crate::store::inner::Inner;
@@ -90,17 +91,17 @@ pub(crate) fn registered(name: &str) -> Option<Arc<Inner>> {
 }
 
 /// The store a proxy names: the registered one, or a new one, which then is.
-pub(crate) fn resolve(reference: &StoreRef) -> Result<Arc<Inner>> {
+pub(crate) fn resolve(reference: &StoreRef, key: Key) -> Result<Arc<Inner>> {
     let found = registered(reference.store());
     match found {
         Some(inner) => matching(inner, reference),
-        None => open(reference),
+        None => open(reference, key),
     }
 }
 
 #[cold]
-fn open(reference: &StoreRef) -> Result<Arc<Inner>> {
-    let opened = Arc::new(Inner::connect(reference.config()?)?);
+fn open(reference: &StoreRef, key: Key) -> Result<Arc<Inner>> {
+    let opened = Arc::new(Inner::connect_to(reference.config()?, key)?);
     let mut stores = lock();
     let inner = match stores.entry(reference.store().to_owned()) {
         Entry::Vacant(place) => {

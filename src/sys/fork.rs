@@ -3,7 +3,7 @@
 use std::sync::Once;
 
 use crate::error::{Error, Result};
-use crate::sync::{AtomicU32, Ordering};
+use crate::sync::unmodelled::{AtomicU32, Ordering};
 
 /// What is called around every `fork()`, whoever calls it: before it, after it in the parent, after it in the child.
 #[derive(Clone, Copy, Debug)]

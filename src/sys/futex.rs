@@ -3,31 +3,21 @@
 use std::ptr;
 use std::time::Duration;
 
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU64, unmodelled};
 
-/// Sleeps until somebody wakes the word, unless it no longer holds `expected`. Returns false when the time is up; true
-/// may be spurious: look at the word again.
-pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> bool {
-    wait_at(ptr::from_ref(word).cast(), libc::FUTEX_WAIT, (expected, timeout))
-}
-
-/// Wakes at most `count` of those who sleep on the word, in any process.
-pub(crate) fn wake(word: &AtomicU32, count: u32) {
-    wake_at(ptr::from_ref(word).cast(), libc::FUTEX_WAKE, count);
-}
-
-/// [`wait`] on the low half of a word.
+/// Sleeps until somebody wakes the low half of a word, in any process, unless it no longer holds `expected`. Returns
+/// false when the time is up; true may be spurious: look at the word again.
 pub(crate) fn wait_low(word: &AtomicU64, expected: u32, timeout: Option<Duration>) -> bool {
     wait_at(ptr::from_ref(word).cast(), libc::FUTEX_WAIT, (expected, timeout))
 }
 
-/// [`wake`] on the low half of a word.
+/// Wakes at most `count` of those who sleep on the low half of a word, in any process.
 pub(crate) fn wake_low(word: &AtomicU64, count: u32) {
     wake_at(ptr::from_ref(word).cast(), libc::FUTEX_WAKE, count);
 }
 
-/// [`wait`] for a word that only this process uses.
-pub(super) fn wait_private(word: &AtomicU32, expected: u32) {
+/// [`wait_low`] for a whole word that only this process uses.
+pub(super) fn wait_private(word: &unmodelled::AtomicU32, expected: u32) {
     wait_at(
         ptr::from_ref(word).cast(),
         libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
@@ -35,8 +25,8 @@ pub(super) fn wait_private(word: &AtomicU32, expected: u32) {
     );
 }
 
-/// [`wake`] for a word that only this process uses.
-pub(super) fn wake_private(word: &AtomicU32, count: u32) {
+/// [`wake_low`] for a whole word that only this process uses.
+pub(super) fn wake_private(word: &unmodelled::AtomicU32, count: u32) {
     wake_at(ptr::from_ref(word).cast(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count);
 }
 
@@ -64,9 +54,9 @@ mod tests {
 
     #[test]
     fn a_changed_word_does_not_put_to_sleep_and_an_unchanged_one_times_out() {
-        let word = AtomicU32::new(7);
-        assert!(wait(&word, 8, Some(Duration::from_secs(60))));
-        assert!(!wait(&word, 7, Some(Duration::from_millis(5))));
+        let word = AtomicU64::new(7);
+        assert!(wait_low(&word, 8, Some(Duration::from_secs(60))));
+        assert!(!wait_low(&word, 7, Some(Duration::from_millis(5))));
     }
 
     #[test]

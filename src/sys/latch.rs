@@ -6,7 +6,7 @@
 use std::cell::{Cell, UnsafeCell};
 use std::ops::{Deref, DerefMut};
 
-use crate::sync::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::unmodelled::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::futex;
 
 const CONTENDED: u32 = 1 << 31;
@@ -138,10 +138,10 @@ mod tests {
         let latch = Latch::new(0_u64);
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..20_000).for_each(|_| *latch.lock() += 1));
+                scope.spawn(|| (0..20_000).for_each(|_| *latch.lock_unless_mine().unwrap() += 1));
             }
         });
-        let held = latch.lock();
+        let held = latch.lock_unless_mine().unwrap();
         assert_eq!(*held, 80_000);
         assert!(latch.lock_unless_mine().is_none());
         held.keep();

@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
-use crate::sync::{AtomicI32, Ordering};
+use crate::sync::unmodelled::{AtomicI32, Ordering};
 use crate::sys::file::{self, FileId};
 use crate::sys::latch::Latch;
 

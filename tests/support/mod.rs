@@ -156,6 +156,20 @@ pub fn role() -> Option<(String, String)> {
     Some((std::env::var(ROLE).ok()?, std::env::var(NAME).ok()?))
 }
 
+/// Gives this process a /dev/shm of its own.
+pub fn own_shared_memory(size: &str) -> std::io::Result<()> {
+    let options = std::ffi::CString::new(format!("size={size}"))?;
+    let (root, shm, kind) = (c"/".as_ptr(), c"/dev/shm".as_ptr(), c"tmpfs".as_ptr());
+    let private = libc::MS_REC | libc::MS_PRIVATE;
+    // SAFETY: strings that live until the calls return; they change only what this process sees.
+    let done = unsafe {
+        libc::unshare(libc::CLONE_NEWNS) == 0
+            && libc::mount(std::ptr::null(), root, std::ptr::null(), private, std::ptr::null()) == 0
+            && libc::mount(kind, shm, kind, 0, options.as_ptr().cast()) == 0
+    };
+    if done { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
 pub fn say(what: impl std::fmt::Display) {
     println!("\nSAYS {what}");
     std::io::stdout().flush().unwrap();
@@ -166,6 +180,21 @@ pub fn hear() -> String {
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
     line.trim_end().to_owned()
+}
+
+/// Tries to lock a byte of a file; 0 when that went well.
+pub fn lock(file: &std::fs::File, kind: i32, byte: i64) -> i32 {
+    let mut lock =
+        libc::flock { l_type: kind as i16, l_whence: 0, l_start: byte, l_len: 1, l_pid: 0 };
+    // SAFETY: a lock on a descriptor that is open.
+    unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(file), libc::F_OFD_SETLK, &mut lock) }
+}
+
+/// Locks a region's door, says how that went, and keeps it until told something.
+pub fn stand_in_the_door(name: &str, kind: i32) {
+    let file = std::fs::File::options().read(true).write(true).open(path_of(name)).unwrap();
+    say(lock(&file, kind, 0));
+    hear();
 }
 
 /// Waits until something holds.

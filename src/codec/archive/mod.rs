@@ -176,13 +176,13 @@ fn with_encoder(
     out: &mut BlockWriter<'_>,
     encode: impl FnOnce(&mut Encoder<'_>) -> Result<(), BoxedError>,
 ) -> Result<()> {
-    out.lend(|out| {
-        let mut stack: Stack = [MaybeUninit::uninit(); _];
-        let mut encoder = Encoder::new(out, &mut stack);
-        let result = encode(&mut encoder);
-        (result, encoder.pos())
-    })
-    .map_err(failed)
+    let mut stack: Stack = [MaybeUninit::uninit(); _];
+    let mut encoder = Encoder::new(out.reborrow(), &mut stack);
+    let result = encode(&mut encoder);
+    let position = encoder.pos();
+    drop(encoder);
+    out.advance_to(position);
+    result.map_err(failed)
 }
 
 /// Writes the root: the last bytes of every archive.

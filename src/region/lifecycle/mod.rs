@@ -19,7 +19,7 @@ use crate::region::Region;
 use crate::region::name::{self, RegionName};
 use crate::region::options::{Lifespan, RegionOptions};
 use crate::region::table::Table;
-use crate::region::{reap, table};
+use crate::region::{fork, reap, table};
 use crate::sys::file::{self, FileId};
 use crate::sys::lock::{Mode, Source, Transient};
 
@@ -139,6 +139,8 @@ fn attach(
     mut step: impl FnMut(&mut Table, &RegionName) -> Result<Outcome>,
 ) -> Result<Region> {
     let name = RegionName::new(name)?;
+    // Before the table is locked: a fork must not find it held by a thread the child does not have.
+    fork::install()?;
     let start = Instant::now();
     let region = loop {
         let mut table = table::lock()?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 use shared_memory::{ShmemConf, ShmemError};
 
@@ -108,10 +109,14 @@ fn join(attachment: &Attachment) -> Result<Membership> {
 
 /// Removes the name of a region that all its processes left by crashing.
 fn reset(source: &Source<'_>, name: &RegionName, geometry: &Geometry) -> Result<()> {
-    let (door, path) = (open_door(source)?, name.path());
-    if !take_door(&door, Mode::Exclusive, LEAVING)? {
-        // Somebody else has arrived, who attaches or resets; or one who is stopped, which the next attempt finds out.
-        return Ok(());
+    let (door, path, start) = (open_door(source)?, name.path(), Instant::now());
+    while !take_door(&door, Mode::Exclusive, LEAVING)? {
+        if participants::anybody_lives(source, geometry)? || !leads_to(&path, source.id)? {
+            return Ok(());
+        }
+        if start.elapsed() > ARRIVING {
+            return Err(busy(name));
+        }
     }
     if !participants::anybody_lives(source, geometry)? && leads_to(&path, source.id)? {
         file::unlink(&path)

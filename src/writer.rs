@@ -6,6 +6,8 @@ use std::mem::MaybeUninit;
 
 use rkyv::ser::{Positional, Writer};
 
+use crate::error::Result;
+
 /// Writes bytes one after another into a block; past its end it only counts.
 ///
 /// The block's first byte is 64-byte aligned. Writing never fails: a block that proves too small yields the exact size
@@ -24,15 +26,33 @@ use rkyv::ser::{Positional, Writer};
 /// assert_eq!(out.position(), 12);
 /// ```
 pub struct BlockWriter<'a> {
+    /// Empty when the block is written through a sink.
     block: &'a mut [MaybeUninit<u8>],
+    capacity: usize,
     written: usize,
+    sink: Option<&'a mut dyn Sink>,
+}
+
+/// Fills a block: called with a writer that may be too small; whatever is written past its end is only counted, and
+/// the connector then calls again with a block of exactly the counted size.
+pub type Fill<'a> = dyn FnMut(&mut BlockWriter<'_>) -> Result<()> + 'a;
+
+/// Takes the bytes of a block whose memory is not there yet.
+pub(crate) trait Sink {
+    /// Appends `bytes`, which fit.
+    fn append(&mut self, bytes: &[u8]);
 }
 
 impl<'a> BlockWriter<'a> {
     /// A writer at the start of `block`.
     #[inline]
     pub fn new(block: &'a mut [MaybeUninit<u8>]) -> Self {
-        Self { block, written: 0 }
+        Self { capacity: block.len(), block, written: 0, sink: None }
+    }
+
+    /// A writer at the start of a block of `capacity` bytes behind a sink.
+    pub(crate) fn through(sink: &'a mut dyn Sink, capacity: usize) -> Self {
+        Self { block: &mut [], capacity, written: 0, sink: Some(sink) }
     }
 
     /// Appends `bytes`, or only counts them when they do not fit.
@@ -41,6 +61,8 @@ impl<'a> BlockWriter<'a> {
         let end = self.written.saturating_add(bytes.len());
         if let Some(free) = self.block.get_mut(self.written..end) {
             free.copy_from_slice(bytemuck::cast_slice(bytes));
+        } else if let Some(sink) = self.sink.as_mut().filter(|_| end <= self.capacity) {
+            sink.append(bytes);
         }
         self.written = end;
     }
@@ -56,15 +78,28 @@ impl<'a> BlockWriter<'a> {
     #[inline]
     #[must_use]
     pub fn fits(&self) -> bool {
-        self.written <= self.block.len()
+        self.written <= self.capacity
     }
 
-    /// Lends the block to `f` as a writer that goes on where this one stands; `f` returns that writer's last position.
+    /// A writer that goes on where this one stands; tell this one its last position with
+    /// [`advance_to`](Self::advance_to).
     #[inline]
-    pub(crate) fn lend<R>(&mut self, f: impl FnOnce(BlockWriter<'_>) -> (R, usize)) -> R {
-        let (result, position) = f(BlockWriter { block: &mut *self.block, written: self.written });
+    pub(crate) fn reborrow(&mut self) -> BlockWriter<'_> {
+        let sink: Option<&mut dyn Sink> = match &mut self.sink {
+            Some(sink) => Some(&mut **sink),
+            None => None,
+        };
+        BlockWriter {
+            block: &mut *self.block,
+            capacity: self.capacity,
+            written: self.written,
+            sink,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn advance_to(&mut self, position: usize) {
         self.written = position;
-        result
     }
 }
 
@@ -106,7 +141,7 @@ impl fmt::Debug for BlockWriter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BlockWriter")
             .field("written", &self.written)
-            .field("capacity", &self.block.len())
+            .field("capacity", &self.capacity)
             .finish()
     }
 }
