@@ -7,8 +7,12 @@ use std::time::Duration;
 use inplace::{Error, Fingerprint, Lifespan, RegionOptions};
 use support::{Name, eventually, in_child};
 
+/// A fork duplicates every region of the process, so no other test may have one meanwhile.
+static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 #[test]
 fn a_reaper_in_the_background_returns_what_a_dead_process_held_and_nobody_missed() {
+    let _alone = ALONE.lock();
     let name = Name::new("reaper");
     let region = RegionOptions::new().capacity(1 << 20).open_or_create(&name).unwrap();
     let reaper = region.reap_every(Duration::from_millis(5)).unwrap();
@@ -27,6 +31,7 @@ fn a_reaper_in_the_background_returns_what_a_dead_process_held_and_nobody_missed
 
 #[test]
 fn a_reaper_does_not_keep_a_region_that_everybody_left() {
+    let _alone = ALONE.lock();
     let name = Name::new("weak");
     let region = RegionOptions::new().capacity(1 << 20).open_or_create(&name).unwrap();
     let _reaper = region.reap_every(Duration::from_millis(1)).unwrap();
@@ -36,6 +41,7 @@ fn a_reaper_does_not_keep_a_region_that_everybody_left() {
 
 #[test]
 fn an_interval_of_zero_is_refused() {
+    let _alone = ALONE.lock();
     let options = RegionOptions::new().capacity(1 << 20).lifespan(Lifespan::Anonymous);
     let region = options.create("zero").unwrap();
     assert!(matches!(region.reap_every(Duration::ZERO), Err(Error::InvalidConfig { .. })));

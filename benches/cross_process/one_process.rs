@@ -170,7 +170,7 @@ fn get_2(bytes: usize) -> Trial {
         }
     });
     let mut alone = gets(region.clone(), key);
-    let baseline = Baseline::Of(Box::new(move || alone()));
+    let baseline = Baseline::Of(Box::new(alone));
     let mut both = gets(region, key);
     let subject = Box::new(move || {
         let (there, back) = (partner.mailbox().there(), partner.mailbox().back());
