@@ -2,8 +2,8 @@
 
 mod support;
 
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use inplace::{Error, Fingerprint, Key, Region, RegionOptions};
@@ -23,8 +23,7 @@ struct Talk {
 unsafe impl Atomics for Talk {}
 
 fn start() -> (MutexGuard<'static, ()>, Region, Shared<Talk>) {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let alone = support::alone();
     watch();
     let options =
         RegionOptions::new().capacity(CAPACITY as u64).max_objects(5000).max_participants(8);
