@@ -169,7 +169,7 @@ impl Region {
     ///
     /// # Errors
     /// [`Error::WrongRegion`], [`Error::TooManyViews`], [`Error::Severed`], [`Error::Corrupt`].
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: Key) -> Result<Option<Pinned>> {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;

@@ -119,7 +119,12 @@ impl Inner {
     /// The object if it is there. The connector is always asked first: it alone knows what was evicted.
     #[inline(always)]
     pub(crate) fn get<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
-        match self.connector.get(key) {
+        // A block that is returned through memory costs as much as its pin: shared memory is asked inline.
+        let found = match self.connector.as_shm() {
+            Some(shm) => shm.get(key),
+            None => self.connector.get(key),
+        };
+        match found {
             Ok(Some(block)) => match self.view::<C, T>(key, block) {
                 Ok(view) => Ok(Some(view)),
                 Err(error) => Err(error),
