@@ -79,6 +79,11 @@ pub(crate) fn pin<'a>(
     if SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id) {
         return Ok(PinOutcome::Pinned(slot));
     }
+    missed(count, slot)
+}
+
+#[cold]
+fn missed<'a>(count: &AtomicU16, slot: &'a Slot) -> Result<PinOutcome<'a>> {
     decrement(count)?;
     Ok(PinOutcome::Missed(slot))
 }
@@ -96,16 +101,23 @@ pub(crate) fn pin_again(
 
 #[inline]
 fn increment(count: &AtomicU16, gate: &Gate, id: ObjectId) -> Result<()> {
+    if count.fetch_add(1, Ordering::SeqCst) < TOO_MANY && !gate.is_closed() {
+        return Ok(());
+    }
+    increment_again(count, gate, id)
+}
+
+/// After an increment that has to be taken back, because there are too many or the gate is closed.
+#[cold]
+fn increment_again(count: &AtomicU16, gate: &Gate, id: ObjectId) -> Result<()> {
     loop {
-        if count.fetch_add(1, Ordering::SeqCst) >= TOO_MANY {
-            count.fetch_sub(1, Ordering::SeqCst);
+        if count.fetch_sub(1, Ordering::SeqCst) > TOO_MANY {
             return Err(Error::TooManyViews { key: id.key(0) });
         }
-        if !gate.is_closed() {
+        gate.wait();
+        if count.fetch_add(1, Ordering::SeqCst) < TOO_MANY && !gate.is_closed() {
             return Ok(());
         }
-        count.fetch_sub(1, Ordering::SeqCst);
-        gate.wait();
     }
 }
 
@@ -113,12 +125,15 @@ fn increment(count: &AtomicU16, gate: &Gate, id: ObjectId) -> Result<()> {
 fn decrement(count: &AtomicU16) -> Result<bool> {
     match count.fetch_sub(1, Ordering::SeqCst) {
         1 => Ok(true),
-        0 => {
-            count.fetch_add(1, Ordering::SeqCst);
-            Err(Error::corrupt("a pin count fell below zero"))
-        }
+        0 => Err(below_zero(count)),
         _ => Ok(false),
     }
+}
+
+#[cold]
+fn below_zero(count: &AtomicU16) -> Error {
+    count.fetch_add(1, Ordering::SeqCst);
+    Error::corrupt("a pin count fell below zero")
 }
 
 /// Gives one pin back; `true`: it was this participant's last.

@@ -63,25 +63,37 @@ fn objects_of_every_size_fill_it_stay_readable_and_make_room_again() {
             let (initial, mut most) = (used(), 0);
             // From large to small: what small objects take for the index does not come back.
             for len in [
-                700_000, 200_000, 65_537, 65_536, 32_769, 32_768, 20_000, 10_000, 8192, 5000, 4096, 1000, 100, 64, 1,
+                700_000, 200_000, 65_537, 65_536, 32_769, 32_768, 20_000, 10_000, 8192, 5000, 4096,
+                1000, 100, 64, 1,
             ] {
                 let mut keys = put_until_full(&region, len);
                 let held: u64 = keys.len() as u64 * len as u64;
-                assert!(len < 1000 || held > size / 3, "only {held} bytes of {size} could be put, {len} at a time");
+                assert!(
+                    len < 1000 || held > size / 3,
+                    "only {held} bytes of {size} could be put, {len} at a time"
+                );
                 assert_all_there(&region, &keys);
                 assert_clean(&region);
                 for round in 0..30 {
                     let (key, _) = keys.swap_remove(round * 7 % keys.len());
                     assert!(region.evict(key).unwrap());
                     let put = region.put(&payload::make(9, len));
-                    keys.push((put.unwrap_or_else(|error| panic!("{len} after an evict of as much: {error}")), 9));
+                    keys.push((
+                        put.unwrap_or_else(|error| {
+                            panic!("{len} after an evict of as much: {error}")
+                        }),
+                        9,
+                    ));
                 }
                 assert_all_there(&region, &keys);
                 most = most.max(keys.len() as u64);
                 evict_all(&region, keys);
                 region.trim().unwrap();
                 let report = assert_clean(&region);
-                assert_eq!((report.objects, report.bytes_in_use, report.bytes_committed), (0, 0, 0));
+                assert_eq!(
+                    (report.objects, report.bytes_in_use, report.bytes_committed),
+                    (0, 0, 0)
+                );
                 // What stays: a page of block words for each unit that ever was a slab, and the index.
                 let (now, slabs, index) = (used(), size / 65_536 * 4096, most / 2047 * 400_000);
                 assert!(now <= initial + slabs + index, "{initial} -> {now} after {len}");
@@ -188,7 +200,8 @@ fn an_index_grows_out_of_memory_that_evicted_objects_gave_back() {
         assert!(matches!(region.reserve(), Err(Error::OutOfSpace { .. })));
         let count = spans.len();
         evict_all(&region, spans);
-        (0..count + 1).for_each(|_| drop(region.reserve().expect("a chunk fits into what was evicted")));
+        (0..count + 1)
+            .for_each(|_| drop(region.reserve().expect("a chunk fits into what was evicted")));
         assert_clean(&region);
     });
 }
@@ -223,7 +236,8 @@ fn attaching_forking_reaping_and_leaving_need_no_memory() {
         let _filler = Filler::leaving(0);
         let child = support::start_child(|| {
             let region = Region::attached(region.id()).unwrap().unwrap();
-            let _views: Vec<_> = keys.iter().map(|(key, _)| region.get(*key).unwrap().unwrap()).collect();
+            let _views: Vec<_> =
+                keys.iter().map(|(key, _)| region.get(*key).unwrap().unwrap()).collect();
             region.evict(keys[0].0).unwrap();
             std::mem::forget(region.put(b"?"));
             support::hear();

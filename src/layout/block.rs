@@ -61,9 +61,10 @@ impl BlockRef {
     /// Bytes the block holds.
     #[inline]
     pub(crate) fn size(self) -> u64 {
-        match self.get() {
-            Some(Block::Cell { class, .. }) => class.bytes(),
-            Some(Block::Span { count, .. }) => u64::from(count) * UNIT,
+        let extent = (self.0 >> EXTENT_SHIFT) & EXTENT;
+        match self.0 >> KIND_SHIFT {
+            CELL => Class::from_bits(extent as u32).map_or(0, Class::bytes),
+            SPAN => extent * UNIT,
             _ => 0,
         }
     }

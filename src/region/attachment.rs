@@ -69,7 +69,16 @@ impl Attachment {
     /// Who this process is in the region.
     #[inline]
     pub(crate) fn me(&self) -> Result<ParticipantId> {
-        ParticipantId::from_tag(self.identity.tag()).ok_or(Error::Severed)
+        match self.me_unless_severed() {
+            Some(me) => Ok(me),
+            None => Err(Error::Severed),
+        }
+    }
+
+    /// [`me`](Self::me) where a severed process simply does nothing.
+    #[inline]
+    pub(crate) fn me_unless_severed(&self) -> Option<ParticipantId> {
+        ParticipantId::from_tag(self.identity.tag())
     }
 
     /// Whether shared memory is none of this process's business any more: operations fail, drops do nothing.

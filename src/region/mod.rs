@@ -17,6 +17,7 @@ pub(crate) mod pin;
 mod pinned;
 pub(crate) mod promise;
 mod reap;
+mod reaper;
 pub(crate) mod sweep;
 mod table;
 pub(crate) mod write;
@@ -28,6 +29,7 @@ pub use check::Report;
 pub use loan::Loan;
 pub use options::{Lifespan, RegionOptions};
 pub use pinned::Pinned;
+pub use reaper::Reaper;
 
 use crate::error::Result;
 use crate::region::attachment::Attachment;

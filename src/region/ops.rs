@@ -173,9 +173,10 @@ impl Region {
     pub fn get(&self, key: Key) -> Result<Option<Pinned>> {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
-        match actor.pin(id).map_err(|error| with_key(error, key))? {
-            Some(pin) => Pinned::new(self.attachment, pin).map(Some),
-            None => Ok(None),
+        match actor.pin(id) {
+            Ok(Some(pin)) => Pinned::new(self.attachment, pin).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(with_key(error, key)),
         }
     }
 

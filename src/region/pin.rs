@@ -24,11 +24,16 @@ impl<'a> Actor<'a> {
         match pins::pin(self.segment, self.me, &self.local.gate, id)? {
             PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
             PinOutcome::Missed(slot) => {
-                self.reclaim_if_retired(id.slot(), slot);
+                self.after_miss(id, slot);
                 Ok(None)
             }
             PinOutcome::Absent => Ok(None),
         }
+    }
+
+    #[cold]
+    fn after_miss(&self, id: ObjectId, slot: &Slot) {
+        self.reclaim_if_retired(id.slot(), slot);
     }
 
     /// Pins an object that this participant itself is about to publish.
@@ -54,7 +59,7 @@ impl Pin<'_> {
         let block = BlockRef(self.slot.block.load(Ordering::Relaxed));
         let len = self.slot.len.load(Ordering::Relaxed);
         if len > block.size() {
-            return Err(Error::corrupt(format!("{:?} says {len} bytes in {block:?}", self.id)));
+            return Err(too_long(self.id, len, block));
         }
         Ok((self.actor.segment.view(block, len)?, len as usize))
     }
@@ -71,7 +76,14 @@ impl Pin<'_> {
     }
 }
 
+#[cold]
+fn too_long(id: ObjectId, len: u64, block: BlockRef) -> Error {
+    Error::corrupt(format!("{id:?} says {len} bytes in {block:?}"))
+}
+
 impl Drop for Pin<'_> {
+    // A hot path hands its pin over and comes here on errors only.
+    #[inline(never)]
     fn drop(&mut self) {
         // A count below zero is reported by `check()`; a drop has nobody to tell.
         let _ = self.actor.unpin(self.id, self.slot);

@@ -122,14 +122,14 @@ impl Drop for Pinned {
     fn drop(&mut self) {
         let flight = flight::enter();
         // A severed process has no pins to give back.
-        let Ok(actor) = self.attachment.actor() else { return };
+        let Some(me) = self.attachment.me_unless_severed() else { return };
         let index = self.id.slot();
         // A count below zero is reported by `check()`; a drop has nobody to tell.
-        let was_last = pins::unpin(actor.segment, actor.me, index).unwrap_or(false);
+        let was_last = pins::unpin(&self.attachment.segment, me, index).unwrap_or(false);
         if !was_last {
             return;
         }
-        actor.reclaim_if_retired(index, self.slot);
+        self.attachment.actor_as(me).reclaim_if_retired(index, self.slot);
         let pursuit = self.attachment.awaits(index);
         drop(flight);
         if let Some(pursuit) = pursuit {

@@ -83,6 +83,13 @@ impl Table {
         Some(Region { attachment })
     }
 
+    /// Another handle of a region this process has handles of, by the region's id.
+    pub(super) fn find_open(&self, region: u64) -> Option<Region> {
+        let is_it = |attachment: &&'static Attachment| attachment.facts.region == region;
+        let attachment = self.members.iter().map(Member::attachment).find(is_it)?;
+        (!attachment.is_severed() && attachment.add_handle()).then_some(Region { attachment })
+    }
+
     /// The first handle of a region just joined.
     pub(super) fn admit(
         &mut self,

@@ -58,7 +58,7 @@ impl Segment {
     pub(crate) fn hints(&self, kind: HintKind) -> &HintStack {
         let index = kind.0.min(HintKind::COUNT - 1);
         // SAFETY: the stacks are committed at creation and the index is inside them.
-        unsafe { self.at(self.geometry.hints_offset() + (index * size_of::<HintStack>()) as u64) }
+        unsafe { self.at(self.offsets.hints + (index * size_of::<HintStack>()) as u64) }
     }
 
     pub(crate) fn name_bucket(&self, bucket: u64) -> &AtomicU64 {
@@ -83,19 +83,20 @@ impl Segment {
 
     #[inline]
     fn is_committed_slot(&self, index: u32) -> bool {
-        if index >= self.seen_slots.load(Ordering::Relaxed) {
-            self.seen_slots.store(self.committed_slots(), Ordering::Relaxed);
-            if index >= self.seen_slots.load(Ordering::Relaxed) {
-                return false;
-            }
-        }
-        index != 0
+        index != 0 && (index < self.seen_slots.load(Ordering::Relaxed) || self.is_newly_committed_slot(index))
+    }
+
+    #[cold]
+    fn is_newly_committed_slot(&self, index: u32) -> bool {
+        let committed = self.committed_slots();
+        self.seen_slots.store(committed, Ordering::Relaxed);
+        index < committed
     }
 
     #[inline]
     fn chunk_of(&self, index: u32) -> (u64, u64) {
         let chunk = u64::from(index) / CHUNK_SLOTS;
-        (self.geometry.chunk_offset(chunk), u64::from(index) % CHUNK_SLOTS)
+        (self.offsets.chunks + chunk * self.offsets.chunk_stride, u64::from(index) % CHUNK_SLOTS)
     }
 
     /// A slot; `None` for slot 0 and beyond what is committed.
@@ -137,14 +138,14 @@ impl Segment {
                 return None;
             }
         }
-        let offset = self.geometry.units_offset() + u64::from(unit) * size_of::<UnitEntry>() as u64;
+        let offset = self.offsets.units + u64::from(unit) * size_of::<UnitEntry>() as u64;
         // SAFETY: the table is committed below the frontier.
         Some(unsafe { self.at(offset) })
     }
 
     /// Where a unit's block words lie in the file: committed before the unit becomes a slab, never punched.
     pub(crate) fn block_words_offset(&self, unit: u32) -> u64 {
-        self.geometry.block_words_offset() + u64::from(unit) * BLOCK_WORDS_PAGE
+        self.offsets.block_words + u64::from(unit) * BLOCK_WORDS_PAGE
     }
 
     /// The block words of a unit that is, or was, a slab.
@@ -169,13 +170,10 @@ impl Segment {
     #[inline]
     pub(crate) fn view(&self, block: BlockRef, len: u64) -> Result<NonNull<u8>> {
         if !self.contains(block, len) {
-            return Err(Error::corrupt(format!(
-                "{block:?} with {len} bytes lies outside the data area"
-            )));
+            return Err(outside(block, len));
         }
-        // SAFETY: just checked to lie inside the mapping.
-        let start = unsafe { self.views.add(block.offset() as usize) };
-        NonNull::new(start.cast_mut()).ok_or_else(|| Error::corrupt("null mapping"))
+        // SAFETY: just checked to lie inside the mapping, and no mapping reaches address zero.
+        Ok(unsafe { NonNull::new_unchecked(self.views.add(block.offset() as usize).cast_mut()) })
     }
 
     /// The bytes of a block that is being written.
@@ -202,4 +200,9 @@ impl Segment {
         self.header().frontier.store(self.geometry.initial_frontier() as u32, Ordering::Release);
         self.header().chunks.store(1, Ordering::Release);
     }
+}
+
+#[cold]
+fn outside(block: BlockRef, len: u64) -> Error {
+    Error::corrupt(format!("{block:?} with {len} bytes lies outside the data area"))
 }

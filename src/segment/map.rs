@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use memmap2::{MmapOptions, MmapRaw};
 use shared_memory::Shmem;
 
-use super::Segment;
+use super::{Offsets, Segment};
 use crate::error::{Error, Result};
 use crate::layout::geometry::{Geometry, PAGE};
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
@@ -91,6 +91,7 @@ impl Segment {
             .map_err(|error| Error::system("looking at the region's file", error))?;
         Ok(Self {
             geometry,
+            offsets: Offsets::of(&geometry),
             control,
             data: AtomicPtr::new(data),
             views: views.as_ptr(),
@@ -151,11 +152,14 @@ impl Segment {
         file::write_all_at(self.own_descriptor()?, bytes, self.geometry.data_offset() + offset)
     }
 
-    /// Maps the pages of a committed part of the data area for writing, all at once.
-    pub(crate) fn populate(&self, offset: u64, len: u64) {
+    /// Commits a part of the data area and maps its pages for writing, all at once.
+    pub(crate) fn commit_mapped(&self, offset: u64, len: u64) -> io::Result<()> {
         let data = self.data.load(Ordering::Relaxed);
         // SAFETY: callers pass a part of the data area.
-        file::populate(unsafe { data.add(offset as usize) }, len as usize);
+        match file::populate(unsafe { data.add(offset as usize) }, len as usize) {
+            Err(error) if !file::is_out_of_space(&error) => self.commit_data(offset, len),
+            outcome => outcome,
+        }
     }
 
     /// In a forked child: maps the data area for writing elsewhere, and makes the parent's addresses, which the child

@@ -26,6 +26,7 @@ use crate::sys::file::FileId;
 #[derive(Debug)]
 pub(crate) struct Segment {
     geometry: Geometry,
+    offsets: Offsets,
     /// Start of the read-write mapping: the control area.
     control: *mut u8,
     /// The data area, read-write; moves in a forked child.
@@ -38,6 +39,29 @@ pub(crate) struct Segment {
     seen_slots: AtomicU32,
     seen_units: AtomicU32,
     maps: Mutex<Option<map::Maps>>,
+}
+
+/// What every operation needs of the geometry, computed once.
+#[derive(Clone, Copy, Debug)]
+struct Offsets {
+    hints: u64,
+    units: u64,
+    /// The first index chunk.
+    chunks: u64,
+    chunk_stride: u64,
+    block_words: u64,
+}
+
+impl Offsets {
+    fn of(geometry: &Geometry) -> Self {
+        Self {
+            hints: geometry.hints_offset(),
+            units: geometry.units_offset(),
+            chunks: geometry.chunk_offset(0),
+            chunk_stride: geometry.chunk_stride(),
+            block_words: geometry.block_words_offset(),
+        }
+    }
 }
 
 // SAFETY: the pointers name mappings that are shared by all threads; everything behind `control` is atomic, and blocks

@@ -188,7 +188,7 @@ impl Inner {
     #[inline(always)]
     fn view<C: Codec<T>, T: ?Sized>(&self, key: Key, block: Block) -> Result<View<C::Target>> {
         if block.fingerprint() != C::FINGERPRINT {
-            return Err(self.mismatch(key, block.fingerprint(), C::type_name()));
+            return Err(self.mismatch::<C, T>(key, block.fingerprint()));
         }
         match &self.cache {
             Some(cache) if cache.is_used() => self.cached_view::<C, T>(cache, key, block),
@@ -234,7 +234,8 @@ impl Inner {
     }
 
     #[cold]
-    fn mismatch(&self, key: Key, found: Fingerprint, expected: String) -> Error {
+    fn mismatch<C: Codec<T>, T: ?Sized>(&self, key: Key, found: Fingerprint) -> Error {
+        let expected = C::type_name();
         let found = match self.connector.describe(found) {
             Some(name) => name,
             None if found == Fingerprint::BYTES => "bytes".into(),

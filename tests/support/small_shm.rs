@@ -13,12 +13,15 @@ pub fn with_shm_of(bytes: u64, f: impl FnOnce()) -> bool {
             return NOT_PERMITTED;
         }
         f();
-        let left: Vec<_> = std::fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().path()).collect();
+        let left: Vec<_> =
+            std::fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "left in /dev/shm: {left:?}");
         0
     });
     if code == NOT_PERMITTED {
-        eprintln!("SKIPPED: a test of a full /dev/shm needs the right to mount one (root in a user or mount namespace)");
+        eprintln!(
+            "SKIPPED: a test of a full /dev/shm needs the right to mount one (root in a user or mount namespace)"
+        );
         return false;
     }
     assert_eq!(code, 0);
@@ -29,7 +32,13 @@ fn mount_own(bytes: u64) -> nix::Result<()> {
     let none: Option<&str> = None;
     unshare(CloneFlags::CLONE_NEWNS)?;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
-    mount(Some("tmpfs"), "/dev/shm", Some("tmpfs"), MsFlags::empty(), Some(format!("size={bytes}").as_str()))
+    mount(
+        Some("tmpfs"),
+        "/dev/shm",
+        Some("tmpfs"),
+        MsFlags::empty(),
+        Some(format!("size={bytes}").as_str()),
+    )
 }
 
 /// Bytes of /dev/shm that are used.

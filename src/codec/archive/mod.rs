@@ -69,7 +69,8 @@ impl<T: Storable> Codec<T> for Archive {
         })
     }
 
-    #[inline]
+    // Where it is called, a decoded view need not go through memory.
+    #[inline(always)]
     fn decode(block: Block) -> Result<Decoded<T::Archived>> {
         root(block, T::FINGERPRINT)
     }
@@ -210,19 +211,27 @@ fn write_copy<T: rkyv::Archive>(value: &T, encoder: &mut Encoder<'_>) -> Result<
 }
 
 /// Finds the root, checking every byte reachable from it unless this process has done so before.
-#[inline]
+#[inline(always)]
 fn root<A>(block: Block, fingerprint: Fingerprint) -> Result<Decoded<A>>
 where
     A: Portable + for<'a> CheckBytes<Checker<'a>>,
 {
-    let same_type = block.fingerprint() == fingerprint;
-    if same_type && block.is_checked() {
+    if block.is_checked() && block.fingerprint() == fingerprint {
         return Decoded::project(block, |bytes| {
-            // SAFETY: only this function marks blocks as checked, after a check of these bytes, which never change, as
+            // SAFETY: only `checked_root` marks blocks as checked, after a check of these bytes, which never change, as
             // the type of this fingerprint; and equal fingerprints mean equal archived types (`Storable`).
             Ok(unsafe { rkyv::access_unchecked(bytes) })
         });
     }
+    checked_root(block, fingerprint)
+}
+
+#[cold]
+fn checked_root<A>(block: Block, fingerprint: Fingerprint) -> Result<Decoded<A>>
+where
+    A: Portable + for<'a> CheckBytes<Checker<'a>>,
+{
+    let same_type = block.fingerprint() == fingerprint;
     let found = Decoded::project(block, |bytes| check::<A>(bytes))?;
     if let (true, Some(block)) = (same_type, found.block()) {
         block.set_checked();
