@@ -1,9 +1,12 @@
 //! What the dead leave is undone by whoever comes next, also when that one dies; who is only stopped delays nobody.
-#![allow(clippy::disallowed_types, reason = "tests share plain atomics with the children they fork")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "tests share plain atomics with the children they fork"
+)]
 
 mod support;
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +21,6 @@ const CAPACITY: usize = 32 << 20;
 
 struct Talk {
     ready: AtomicU32,
-    key: AtomicU64,
 }
 
 // SAFETY: made of atomics only.
@@ -28,7 +30,8 @@ fn start() -> (MutexGuard<'static, ()>, Region, Shared<Talk>) {
     static ALONE: Mutex<()> = Mutex::new(());
     let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     watch();
-    let options = RegionOptions::new().capacity(CAPACITY as u64).max_objects(5000).max_participants(8);
+    let options =
+        RegionOptions::new().capacity(CAPACITY as u64).max_objects(5000).max_participants(8);
     (alone, options.anonymous().unwrap(), Shared::new())
 }
 
@@ -55,11 +58,15 @@ fn assert_empty(region: &Region) {
     let report = region.check().unwrap();
     assert!(report.is_clean(), "{report}");
     let left = (report.objects, report.retired, report.pending, report.in_progress, report.pins);
-    assert_eq!((left, report.bytes_in_use, report.participants), ((0, 0, 0, 0, 0), 0, 1), "{report}");
+    assert_eq!(
+        (left, report.bytes_in_use, report.participants),
+        ((0, 0, 0, 0, 0), 0, 1),
+        "{report}"
+    );
 }
 
 fn evict_all(region: &Region) {
-    region.keys().unwrap().into_iter().for_each(|key| drop(region.evict(key).unwrap()));
+    region.keys().unwrap().into_iter().for_each(|key| assert!(region.evict(key).unwrap()));
 }
 
 #[test]
@@ -74,7 +81,10 @@ fn all_memory_of_a_killed_process_is_there_for_the_next_put() {
                 1 => vec![1 << 20; 32],
                 _ => vec![1000; 4000],
             };
-            loans.into_iter().map(|len| region.loan(len, Fingerprint::BYTES).unwrap()).collect::<Vec<_>>()
+            loans
+                .into_iter()
+                .map(|len| region.loan(len, Fingerprint::BYTES).unwrap())
+                .collect::<Vec<_>>()
         });
         assert!(matches!(region.put(&whole), Err(Error::OutOfSpace { .. })));
         kill(child.0, Signal::SIGKILL).unwrap();
@@ -91,14 +101,17 @@ fn all_memory_of_a_killed_process_is_there_for_the_next_put() {
         assert!(region.evict(key).unwrap());
         assert_empty(&region);
     }
-    println!("32 MiB of a killed process were used again after {slowest:?} at most, their copying included");
+    println!(
+        "32 MiB of a killed process were used again after {slowest:?} at most, their copying included"
+    );
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
 }
 
 #[test]
 fn evicted_objects_that_only_the_dead_had_pinned_are_reclaimed() {
     let (_alone, region, talk) = start();
-    let keys: Vec<Key> = (0..100).map(|i| region.put(&payload::make(i, 100_000)).unwrap()).collect();
+    let keys: Vec<Key> =
+        (0..100).map(|i| region.put(&payload::make(i, 100_000)).unwrap()).collect();
     let child = keeper(&region, talk, |region| {
         keys.iter().map(|&key| region.get(key).unwrap().unwrap()).collect::<Vec<_>>()
     });
@@ -148,7 +161,11 @@ fn a_reaper_killed_at_any_moment_leaves_the_rest_to_the_next() {
         region.reap().unwrap();
         let report = region.check().unwrap();
         assert!(report.is_clean(), "{report}");
-        assert_eq!((report.in_progress, report.retired, report.pins, report.participants), (0, 0, 0, 1), "{report}");
+        assert_eq!(
+            (report.in_progress, report.retired, report.pins, report.participants),
+            (0, 0, 0, 1),
+            "{report}"
+        );
         evict_all(&region);
         assert_empty(&region);
         rounds += 1;
@@ -170,10 +187,16 @@ fn do_everything(region: &Region, pinned: &[Key], slowest: &mut Duration) {
         let mut key = None;
         timed("put", &mut || key = Some(region.put(&payload::make(9, len)).unwrap()));
         let key = key.unwrap();
-        timed("get", &mut || assert_eq!(payload::blame(Some(9), &region.get(key).unwrap().unwrap()), None));
-        timed("bind", &mut || drop(region.bind("a name", key).unwrap()));
+        timed("get", &mut || {
+            assert_eq!(payload::blame(Some(9), &region.get(key).unwrap().unwrap()), None)
+        });
+        timed("bind", &mut || {
+            region.bind("a name", key).unwrap();
+        });
         timed("lookup", &mut || assert_eq!(region.lookup("a name").unwrap(), Some(key)));
-        timed("unbind", &mut || drop(region.unbind("a name").unwrap()));
+        timed("unbind", &mut || {
+            region.unbind("a name").unwrap();
+        });
         timed("take", &mut || drop(region.take(key).unwrap().unwrap()));
     }
     timed("promise", &mut || {
@@ -184,9 +207,13 @@ fn do_everything(region: &Region, pinned: &[Key], slowest: &mut Duration) {
     });
     timed("loan", &mut || drop(region.loan(300_000, Fingerprint::BYTES).unwrap()));
     timed("reap", &mut || assert_eq!(region.reap().unwrap(), 0));
-    timed("trim", &mut || drop(region.trim().unwrap()));
+    timed("trim", &mut || {
+        region.trim().unwrap();
+    });
     for &key in pinned {
-        timed("evict", &mut || drop(region.evict(key).unwrap()));
+        timed("evict", &mut || {
+            region.evict(key).unwrap();
+        });
     }
 }
 
@@ -232,12 +259,16 @@ fn a_process_stopped_at_any_moment_delays_no_operation_of_another() {
         }
         children.into_iter().for_each(Forked::kill);
         assert_eq!(region.reap().unwrap(), 2);
-        (0..3).for_each(|name| drop(region.unbind(&format!("churned {name}")).unwrap()));
+        for name in 0..3 {
+            region.unbind(&format!("churned {name}")).unwrap();
+        }
         evict_all(&region);
         assert_empty(&region);
     }
     let _ = talk;
-    println!("{rounds} times two processes were stopped; the slowest operation of another took {slowest:?}");
+    println!(
+        "{rounds} times two processes were stopped; the slowest operation of another took {slowest:?}"
+    );
 }
 
 #[test]
@@ -251,7 +282,9 @@ fn a_stopped_holder_of_pins_and_loans_delays_only_the_reuse_of_their_memory() {
     stop(&child);
     let mut slowest = Duration::ZERO;
     do_everything(&region, &keys, &mut slowest);
-    assert!(keys.iter().all(|&key| !region.exists(key).unwrap() && region.get(key).unwrap().is_none()));
+    assert!(
+        keys.iter().all(|&key| !region.exists(key).unwrap() && region.get(key).unwrap().is_none())
+    );
     assert!(region.check().unwrap().is_clean());
     println!("beside a stopped holder of pins and loans the slowest operation took {slowest:?}");
     child.kill();
@@ -279,7 +312,9 @@ fn a_reaper_stopped_at_any_moment_delays_no_operation_and_is_followed_by_another
         let start = Instant::now();
         assert_eq!(&*region.take(key).unwrap().unwrap(), b"meanwhile");
         let _ = (region.reap().unwrap(), region.trim().unwrap());
-        before.into_iter().for_each(|key| drop(region.evict(key).unwrap()));
+        for key in before {
+            region.evict(key).unwrap();
+        }
         slowest = slowest.max(start.elapsed());
         let _ = kill(reaper.0, Signal::SIGKILL);
         reaper.wait();
@@ -287,6 +322,8 @@ fn a_reaper_stopped_at_any_moment_delays_no_operation_and_is_followed_by_another
         evict_all(&region);
         assert_empty(&region);
     }
-    println!("beside stopped reapers a take, a reap, a trim and all evictions together took {slowest:?} at most");
+    println!(
+        "beside stopped reapers a take, a reap, a trim and all evictions together took {slowest:?} at most"
+    );
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
 }

@@ -1,5 +1,8 @@
 //! Promises across processes: whoever waits gets the value, or learns at once that there will be none.
-#![allow(clippy::disallowed_types, reason = "tests share plain atomics with the children they fork")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "tests share plain atomics with the children they fork"
+)]
 
 mod support;
 
@@ -86,7 +89,9 @@ fn waiters(
     let start = |_| {
         start_child(|| {
             let region = here(region);
-            std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(|| wait(&region)))));
+            std::thread::scope(|scope| {
+                (0..threads).for_each(|_| drop(scope.spawn(|| wait(&region))))
+            });
             0
         })
     };
@@ -117,7 +122,8 @@ fn a_killed_promiser_breaks_its_promise_within_200_milliseconds() {
         let child = promiser(&region, talk, |_, _| ());
         let key = key_of(&region, talk);
         std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| (region.wait(key, Some(Duration::from_secs(10))), Instant::now()));
+            let waiter =
+                scope.spawn(|| (region.wait(key, Some(Duration::from_secs(10))), Instant::now()));
             std::thread::sleep(Duration::from_millis(11 * round));
             let killed = Instant::now();
             child.kill();
@@ -125,7 +131,10 @@ fn a_killed_promiser_breaks_its_promise_within_200_milliseconds() {
             assert!(matches!(answer, Err(Error::Broken { .. })), "{answer:?}");
             slowest = slowest.max(at - killed);
         });
-        assert!(matches!(region.wait(key, None), Err(Error::Broken { .. })), "broken for everyone, at once");
+        assert!(
+            matches!(region.wait(key, None), Err(Error::Broken { .. })),
+            "broken for everyone, at once"
+        );
         assert!(region.evict(key).unwrap());
     }
     println!("a waiter learns of its promiser's death after {slowest:?} at most");
@@ -156,7 +165,10 @@ fn a_promise_whose_setter_was_killed_while_filling_can_still_be_set_as_long_as_i
             std::thread::sleep(Duration::from_millis(30));
             setter.kill();
             assert_eq!(region.reap().unwrap(), 1);
-            assert!(matches!(region.wait(key, Some(Duration::from_millis(1))), Err(Error::TimedOut { .. })));
+            assert!(matches!(
+                region.wait(key, Some(Duration::from_millis(1))),
+                Err(Error::TimedOut { .. })
+            ));
             region.set(key, &payload::make(5, len)).unwrap();
             waiter.join().unwrap()
         });
@@ -185,7 +197,10 @@ fn a_promise_is_broken_when_the_setter_dies_after_the_keeper() {
     keeper.kill();
     assert_eq!(region.reap().unwrap(), 1);
     let waited = region.wait(key, Some(Duration::from_millis(5)));
-    assert!(matches!(waited, Err(Error::TimedOut { .. })), "the setter may still bring it: {waited:?}");
+    assert!(
+        matches!(waited, Err(Error::TimedOut { .. })),
+        "the setter may still bring it: {waited:?}"
+    );
     setter.kill();
     let start = Instant::now();
     assert!(matches!(region.wait(key, None), Err(Error::Broken { .. })));
@@ -226,8 +241,16 @@ fn every_waiter_in_every_process_wakes_on_set_fail_and_evict() {
     type Act = fn(&Region, Key);
     type IsExpected = fn(Result<Vec<u8>, Error>) -> bool;
     let cases: [(&str, Act, IsExpected); 3] = [
-        ("set", |region, key| region.set(key, b"value").unwrap(), |answer| answer.unwrap() == b"value"),
-        ("fail", |region, key| region.fail(key).unwrap(), |answer| matches!(answer, Err(Error::Broken { .. }))),
+        (
+            "set",
+            |region, key| region.set(key, b"value").unwrap(),
+            |answer| answer.unwrap() == b"value",
+        ),
+        (
+            "fail",
+            |region, key| region.fail(key).unwrap(),
+            |answer| matches!(answer, Err(Error::Broken { .. })),
+        ),
         (
             "evict",
             |region, key| assert!(region.evict(key).unwrap()),
@@ -265,7 +288,10 @@ fn waiters_of_a_value_being_written_learn_of_its_eviction_before_the_writer_is_d
             assert!(matches!(answer, Err(Error::NotFound { .. })), "{answer:?}");
             Ok(())
         });
-        assert!(matches!(late, Err(Error::NotFound { .. })), "the writer learns that it wrote in vain: {late:?}");
+        assert!(
+            matches!(late, Err(Error::NotFound { .. })),
+            "the writer learns that it wrote in vain: {late:?}"
+        );
     });
     assert_clean(&region);
     assert_eq!(region.check().unwrap().bytes_in_use, 0);
@@ -279,8 +305,14 @@ fn a_timeout_is_kept_and_a_value_that_is_there_needs_no_waiting() {
         let (limit, start) = (Duration::from_millis(millis), Instant::now());
         let answer = region.wait(key, Some(limit));
         let took = start.elapsed();
-        assert!(matches!(answer, Err(Error::TimedOut { waited, .. }) if waited >= limit), "{answer:?}");
-        assert!(took >= limit && took < limit + Duration::from_millis(100), "{took:?} instead of {limit:?}");
+        assert!(
+            matches!(answer, Err(Error::TimedOut { waited, .. }) if waited >= limit),
+            "{answer:?}"
+        );
+        assert!(
+            took >= limit && took < limit + Duration::from_millis(100),
+            "{took:?} instead of {limit:?}"
+        );
     }
     region.set(key, b"there").unwrap();
     assert_eq!(&*region.wait(key, Some(Duration::ZERO)).unwrap(), b"there");
