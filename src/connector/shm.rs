@@ -87,7 +87,7 @@ impl Connector for ShmConnector {
         self.region()?.put_batch(items)
     }
 
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: Key) -> Result<Option<Block>> {
         Ok(self.region()?.get(key)?.map(Block::from))
     }

@@ -19,7 +19,7 @@ pub(crate) struct Pin<'a> {
 
 impl<'a> Actor<'a> {
     /// Pins an object; `None` when it is not READY.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pin(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
         match pins::pin(self.segment, self.me, &self.local.gate, id)? {
             PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
@@ -54,7 +54,7 @@ impl<'a> Actor<'a> {
 
 impl Pin<'_> {
     /// Where the bytes lie, and how many they are.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(&self) -> Result<(NonNull<u8>, usize)> {
         let block = BlockRef(self.slot.block.load(Ordering::Relaxed));
         let len = self.slot.len.load(Ordering::Relaxed);
