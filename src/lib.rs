@@ -1,4 +1,71 @@
 //! Put an object into shared memory once; every process on the host uses it in place.
+//!
+//! A [`Store`] puts values into a *region*, a POSIX shared-memory segment that every process maps. What is sent is a
+//! [`Proxy`]: a key and the store's name, a few dozen bytes, over whatever channel there is. Its first use, in any
+//! process, finds the store and dereferences to the value where it lies. No server, no daemon, no copy on the reading
+//! side; and a process that is killed at any instruction leaves nothing broken and nothing stuck.
+//!
+//! ```
+//! use inplace::{Proxy, Store, storable};
+//!
+//! #[storable]
+//! struct Model {
+//!     name: String,
+//!     weights: Vec<f64>,
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = Store::open("models")?; // a region of shared memory, made on first use
+//! let model = Model { name: "tiny".into(), weights: vec![0.5; 100_000] };
+//!
+//! let proxy: Proxy<Model> = store.proxy(&model)?; // put once
+//! let message = postcard::to_stdvec(&proxy)?; // a few dozen bytes, for any process on this host
+//!
+//! let received: Proxy<Model> = postcard::from_bytes(&message)?;
+//! assert_eq!(received.name.as_str(), "tiny"); // resolved by its first use
+//! assert_eq!(received.weights[99_999], 0.5); // read where it lies
+//!
+//! store.evict(proxy.key())?; // nobody gets it any more; views that exist stay
+//! assert_eq!(received.weights.len(), 100_000);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What there is
+//!
+//! | for | use |
+//! |---|---|
+//! | values by reference, between processes | [`Store::proxy`], [`Proxy`] |
+//! | values by key | [`Store::put`], [`get`](Store::get), [`take`](Store::take), [`evict`](Store::evict) |
+//! | your own types | [`#[storable]`](macro@storable), which archives them with [rkyv] |
+//! | arrays of numbers, of structs of numbers | [`Slice`](codec::Slice), [`#[element]`](macro@element) |
+//! | bytes that are serialized already, any serde type | [`Raw`](codec::Raw), [`Serde`](codec::Serde) |
+//! | memory that a producer fills in place | [`Region::loan`] |
+//! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
+//! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
+//! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
+//! | stating what is broken, if anything | [`Region::check`] |
+//! | bytes that live elsewhere | [`Connector`](connector::Connector), and a connector of your own |
+//!
+//! # What to know
+//!
+//! - Objects are written once. A view never changes under its reader, and stays valid after an evict until it is dropped.
+//! - Any thread may `fork`. A child keeps its parent's views as its own; a [`Loan`] is the parent's alone.
+//! - A `capacity` is address space. Memory is taken as objects need it; a full `/dev/shm` is [`Error::OutOfSpace`], which
+//!   says how to enlarge it. Containers have 64 MiB there unless told otherwise.
+//! - The last process to leave removes the region; [`Lifespan::Persistent`] keeps it until [`Region::destroy`].
+//! - A value is never read as another type: every object carries a structural [`Fingerprint`], which is compared.
+//!
+//! # When not to use it
+//!
+//! - Between hosts, or to keep anything over a reboot: this is the memory of one host.
+//! - Between processes that do not trust one another: who may write the region may change every object.
+//! - For values of a few hundred bytes that one other process reads once: send them instead of a key.
+//! - For values that change in place: put a new one, and send or bind its key.
+//! - Anywhere but on 64-bit little-endian Linux; elsewhere it does not compile.
+//!
+//! `docs/design.md` in the repository says how it works: the layout, and every protocol step by step with what is left when
+//! a process is killed after it.
 
 extern crate self as inplace;
 

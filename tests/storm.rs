@@ -2,15 +2,10 @@
 //! and nothing is lost but what the killed alone knew.
 //!
 //! `INPLACE_STORM_SECONDS` says how long, `INPLACE_SEED` with which random numbers.
-#![allow(
-    clippy::disallowed_types,
-    reason = "tests share plain atomics with the children they fork"
-)]
 
 mod support;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use inplace::{Error, Fingerprint, Key, Pinned, Region, RegionOptions};
@@ -21,7 +16,7 @@ use support::payload;
 use support::random::Random;
 use support::shared::{Atomics, Shared};
 use support::small_shm::with_shm_of;
-use support::{Name, start_child, watch_for};
+use support::{Name, alone, start_child, watch_for};
 
 const PLACES: usize = 256;
 const OBJECTS: u32 = 3000;
@@ -474,12 +469,6 @@ fn killed_at_any_moment_while_dev_shm_is_full_nobody_faults() {
     let _alone = alone();
     let length = Duration::from_millis(seconds() * 400);
     with_shm_of(5 << 20, || storm("storm in a teacup", &options(), length));
-}
-
-/// Forks duplicate what other tests of the process have open: one test at a time.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn tell(name: &str, board: Shared<Board>, took: Duration, (audits, lost): (u64, u64)) {

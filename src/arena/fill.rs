@@ -81,9 +81,10 @@ impl Actor<'_> {
     /// Commits and maps what of a claimed block is not committed, so that it can be written in place.
     pub(crate) fn commit_block(&self, slot: u32, block: BlockRef) -> Result<(), Refusal> {
         let Some(Block::Span { first, count }) = block.get() else { return Ok(()) };
-        self.settle_span(slot, (first, count), 0)?;
-        self.segment.populate(unit_offset(first), u64::from(count) * UNIT);
-        Ok(())
+        if (first..first + count).any(|unit| self.is_warming(unit)) {
+            self.segment.commit_mapped(unit_offset(first), u64::from(count) * UNIT)?;
+        }
+        self.settle_span(slot, (first, count), u64::from(count) * UNIT)
     }
 
     #[inline]

@@ -51,9 +51,8 @@ impl Actor<'_> {
         if !cold || !change(entry, Unit::Cold, Unit::Warming(self.me)) {
             return Ok(false);
         }
-        match self.segment.commit_data(unit_offset(unit), UNIT) {
+        match self.segment.commit_mapped(unit_offset(unit), UNIT) {
             Ok(()) => {
-                self.segment.populate(unit_offset(unit), UNIT);
                 change(entry, Unit::Warming(self.me), Unit::Free);
                 Ok(true)
             }

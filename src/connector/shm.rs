@@ -128,6 +128,10 @@ impl Connector for ShmConnector {
         self.region.describe_type(fingerprint)
     }
 
+    fn as_shm(&self) -> Option<&ShmConnector> {
+        Some(self)
+    }
+
     fn deferrable(&self) -> Option<&dyn Deferrable> {
         Some(self)
     }

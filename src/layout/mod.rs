@@ -11,3 +11,6 @@ pub(crate) mod participant;
 pub(crate) mod slot;
 pub(crate) mod types;
 pub(crate) mod unit;
+
+#[cfg(test)]
+mod tests;

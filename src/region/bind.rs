@@ -66,12 +66,18 @@ impl<'a> Actor<'a> {
     }
 
     pub(crate) fn read_bucket(&self, bucket: u64) -> Result<Option<(Pin<'a>, Bucket)>> {
+        let mut missed = None;
         loop {
             let word = self.segment.name_bucket(bucket).load(Ordering::SeqCst);
             let Some(current) = ObjectId::from_word(word) else { return Ok(None) };
             if let Some(pin) = self.pin(current)? {
                 let names = Bucket::decode(pin.bytes()?)?;
                 return Ok(Some((pin, names)));
+            }
+            // A version is evicted only after the word names another one.
+            if missed.replace(word) == Some(word) {
+                let what = format!("name bucket {bucket} names {current:?}, which is not READY");
+                return Err(Error::corrupt(what));
             }
         }
     }

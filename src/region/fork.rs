@@ -90,8 +90,14 @@ fn conceive(member: &mut Member) {
     member.embryo =
         participants::conceive(&attachment.segment, &attachment.source()).unwrap_or_default();
     if let Some(embryo) = &member.embryo {
-        pins::copy_row(&attachment.segment, me, embryo.id);
+        let corrected = pins::copy_row(&attachment.segment, me, embryo.id);
         attachment.segment.header().fork_epoch.fetch_add(1, Ordering::SeqCst);
+        let actor = attachment.actor_as(me);
+        for index in corrected {
+            if let Some(slot) = attachment.segment.slot(index) {
+                actor.reclaim_if_retired(index, slot);
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::layout::hint::{HintKind, HintStack};
 use crate::layout::participant::{ParticipantEntry, ParticipantId};
 use crate::layout::slot::Slot;
 use crate::layout::types::{TYPE_ENTRIES, TypeEntry};
-use crate::layout::unit::UnitEntry;
+use crate::layout::unit::{UnitEntry, WORDS_COMMITTED};
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 impl Segment {
@@ -83,7 +83,9 @@ impl Segment {
 
     #[inline]
     fn is_committed_slot(&self, index: u32) -> bool {
-        index != 0 && (index < self.seen_slots.load(Ordering::Relaxed) || self.is_newly_committed_slot(index))
+        index != 0
+            && (index < self.seen_slots.load(Ordering::Relaxed)
+                || self.is_newly_committed_slot(index))
     }
 
     #[cold]
@@ -148,12 +150,16 @@ impl Segment {
         self.offsets.block_words + u64::from(unit) * BLOCK_WORDS_PAGE
     }
 
-    /// The block words of a unit that is, or was, a slab.
+    /// The block words of a unit that is, or was, a slab; none of a unit that never was one.
     #[inline]
     pub(crate) fn block_words(&self, unit: u32, class: Class) -> &[AtomicU32] {
-        debug_assert!(u64::from(unit) < self.geometry.units());
-        // SAFETY: a unit's page of block words is committed before the unit becomes a slab and stays so; callers have
-        // read SLAB or RETIRING from its word, or a block reference that a claimer made after that.
+        if self
+            .unit(unit)
+            .is_none_or(|entry| entry.flags.load(Ordering::Relaxed) & WORDS_COMMITTED == 0)
+        {
+            return &[];
+        }
+        // SAFETY: the unit lies below the frontier, and its page of block words is committed and stays so.
         unsafe {
             let first: &AtomicU32 = self.at(self.block_words_offset(unit));
             std::slice::from_raw_parts(first, class.cells() as usize)

@@ -152,11 +152,14 @@ impl Segment {
         file::write_all_at(self.own_descriptor()?, bytes, self.geometry.data_offset() + offset)
     }
 
-    /// Maps the pages of a committed part of the data area for writing, all at once.
-    pub(crate) fn populate(&self, offset: u64, len: u64) {
+    /// Commits a part of the data area and maps its pages for writing, all at once.
+    pub(crate) fn commit_mapped(&self, offset: u64, len: u64) -> io::Result<()> {
         let data = self.data.load(Ordering::Relaxed);
         // SAFETY: callers pass a part of the data area.
-        file::populate(unsafe { data.add(offset as usize) }, len as usize);
+        match file::populate(unsafe { data.add(offset as usize) }, len as usize) {
+            Err(error) if !file::is_out_of_space(&error) => self.commit_data(offset, len),
+            outcome => outcome,
+        }
     }
 
     /// In a forked child: maps the data area for writing elsewhere, and makes the parent's addresses, which the child

@@ -244,9 +244,17 @@ pub(crate) fn keep_out_of_children(start: *mut u8, len: usize) -> Result<()> {
         .map_err(|error| Error::system("keeping a mapping from children", error))
 }
 
-/// Maps committed pages for writing at once, where the system knows how; otherwise they fault in one by one.
-pub(crate) fn populate(start: *mut u8, len: usize) {
-    let _advice = advise(start, len, libc::MADV_POPULATE_WRITE);
+/// Commits pages and maps them for writing, all at once.
+///
+/// # Errors
+/// One that [`is_out_of_space`] when there is no memory for them; some may be committed then. Another one when the
+/// system does not know how.
+pub(crate) fn populate(start: *mut u8, len: usize) -> io::Result<()> {
+    advise(start, len, libc::MADV_POPULATE_WRITE).map_err(|error| match error.raw_os_error() {
+        // What would have been a SIGBUS.
+        Some(libc::EFAULT) => io::Error::from_raw_os_error(libc::ENOSPC),
+        _ => error,
+    })
 }
 
 fn advise(start: *mut u8, len: usize, advice: i32) -> io::Result<()> {
