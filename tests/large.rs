@@ -94,7 +94,8 @@ fn a_slice_of_numbers_larger_than_two_gibibytes_keeps_its_length() {
         return;
     }
     let region = RegionOptions::new().capacity(3 * GIB as u64).max_objects(10).anonymous().unwrap();
-    let store = Store::builder("large").connector(ShmConnector::new(region)).codec(Slice::<u64>::default());
+    let store =
+        Store::builder("large").connector(ShmConnector::new(region)).codec(Slice::<u64>::default());
     let store = store.open().unwrap();
     let mut numbers = vec![0_u64; count];
     (numbers[0], numbers[count - 1]) = (5, u64::MAX);
@@ -120,7 +121,21 @@ fn comes_back(region: &Region, len: usize) {
 fn sizes_around_every_boundary_come_back_whole() {
     let name = Name::new("boundaries");
     let region = RegionOptions::new().capacity(16 << 20).max_objects(100).create(&name).unwrap();
-    let boundaries = [0, 64, 128, 1024, 4096, 8192, 9344, 21_824, 32 * KIB, 64 * KIB, 128 * KIB, 1 << 20, 2 << 20];
+    let boundaries = [
+        0,
+        64,
+        128,
+        1024,
+        4096,
+        8192,
+        9344,
+        21_824,
+        32 * KIB,
+        64 * KIB,
+        128 * KIB,
+        1 << 20,
+        2 << 20,
+    ];
     for boundary in boundaries {
         for len in boundary.saturating_sub(2)..=boundary + 2 {
             comes_back(&region, len);

@@ -96,7 +96,8 @@ impl<'a> Actor<'a> {
         self.write_block(index, writing.block, &bytes)?;
         let old_id = old.as_ref().map(|pin| pin.id);
         slot.place.store(bucket + 1, Ordering::Relaxed);
-        slot.link.store(Link::replacing(old_id).0, Ordering::Relaxed);
+        // Release: a reaper that still takes the slot for an earlier version sees with the link that it is not.
+        slot.link.store(Link::replacing(old_id).0, Ordering::Release);
         let new = self.pin_own(writing.claimed.id(), slot)?;
         let ready = SlotWord::new(word.generation(), State::Ready).owned_by(self.me);
         let id = writing.publish_as(ready, bytes.len() as u64, names::FINGERPRINT);
@@ -129,6 +130,10 @@ impl<'a> Actor<'a> {
         let Some(bucket) = slot.place.load(Ordering::SeqCst).checked_sub(1) else { return };
         let current = ObjectId::from_word(self.segment.name_bucket(bucket).load(Ordering::SeqCst));
         let version = ObjectId::new(index, word.generation());
+        if !SlotWord(slot.word.load(Ordering::SeqCst)).is_generation_of(version) {
+            // Not pinned by the dead any more, so it is finished; link and place are somebody else's.
+            return;
+        }
         for id in [predecessor, Some(version)].into_iter().flatten() {
             if current != Some(id) {
                 self.evict(id);

@@ -91,7 +91,8 @@ impl Segment {
     #[cold]
     fn is_newly_committed_slot(&self, index: u32) -> bool {
         let committed = self.committed_slots();
-        self.seen_slots.store(committed, Ordering::Relaxed);
+        // Never down: `count` relies on what `slot` saw, also when another thread's look is older.
+        self.seen_slots.fetch_max(committed, Ordering::Relaxed);
         index < committed
     }
 
@@ -142,15 +143,19 @@ impl Segment {
     /// A unit's entry; `None` beyond the frontier.
     #[inline]
     pub(crate) fn unit(&self, unit: u32) -> Option<&UnitEntry> {
-        if unit >= self.seen_units.load(Ordering::Relaxed) {
-            self.seen_units.store(self.frontier(), Ordering::Relaxed);
-            if unit >= self.seen_units.load(Ordering::Relaxed) {
-                return None;
-            }
+        if unit >= self.seen_units.load(Ordering::Relaxed) && !self.is_newly_committed_unit(unit) {
+            return None;
         }
         let offset = self.offsets.units + u64::from(unit) * size_of::<UnitEntry>() as u64;
         // SAFETY: the table is committed below the frontier.
         Some(unsafe { self.at(offset) })
+    }
+
+    #[cold]
+    fn is_newly_committed_unit(&self, unit: u32) -> bool {
+        let frontier = self.frontier();
+        self.seen_units.fetch_max(frontier, Ordering::Relaxed);
+        unit < frontier
     }
 
     /// Where a unit's block words lie in the file: committed before the unit becomes a slab, never punched.
