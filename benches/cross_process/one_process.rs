@@ -32,8 +32,9 @@ pub(crate) fn cases(effort: &Effort) -> Vec<Case> {
     cases.extend(
         sizes().map(|bytes| Case::new(("put_evict", bytes), "memcpy", move || put_evict(bytes))),
     );
+    let fresh = sizes().chain([32 << 10]);
     cases.extend(
-        sizes().map(|bytes| Case::new(("put_fresh", bytes), "pwrite", move || put_fresh(bytes))),
+        fresh.map(|bytes| Case::new(("put_fresh", bytes), "pwrite", move || put_fresh(bytes))),
     );
     cases.extend(SIZES.map(|bytes| Case::new(("get", bytes), "fetch_add", move || get(bytes))));
     cases.extend(sizes().map(|bytes| Case::new(("take", bytes), "fetch_add", move || take(bytes))));

@@ -17,7 +17,7 @@ pub(crate) fn print_table(rows: &[Row]) {
     );
     for row in rows {
         println!(
-            "{:<20}{:>9}{:>12}{:>12}  {:<14}{:>12}{:>9.2}{:>9.2}  {}",
+            "{:<20}{:>9}{:>12}{:>12}  {:<14}{:>12}{:>9.2}{:>9}  {}",
             row.op,
             size(row.bytes),
             time(row.median_ns),
@@ -25,7 +25,7 @@ pub(crate) fn print_table(rows: &[Row]) {
             row.baseline,
             time(row.baseline_ns),
             row.ratio,
-            row.ratio_fetch_add,
+            atomics(row.ratio_fetch_add),
             verdict(row),
         );
     }
@@ -39,6 +39,11 @@ fn verdict(row: &Row) -> String {
         Target::Nanoseconds(most) => (row.median_ns / most, format!("≤ {most} ns")),
     };
     if found <= 1.0 { text } else { format!("{text}: MISSED") }
+}
+
+/// Only where it says something.
+fn atomics(ratio: f64) -> String {
+    if ratio < 1000.0 { format!("{ratio:.2}") } else { "-".into() }
 }
 
 fn size(bytes: usize) -> String {
