@@ -66,7 +66,7 @@ pub(crate) enum PinOutcome<'a> {
 }
 
 /// Pins `id` for `me`.
-#[inline]
+#[inline(always)]
 pub(crate) fn pin<'a>(
     segment: &'a Segment,
     me: ParticipantId,

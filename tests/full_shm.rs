@@ -196,15 +196,15 @@ fn an_index_grows_out_of_memory_that_evicted_objects_gave_back() {
         let spans = put_until_full(&region, 65_536);
         let _filler = Filler::leaving(0);
         let slots = 2047 - spans.len();
-        (0..slots).for_each(|_| {
+        for _ in 0..slots {
             region.put(b"").unwrap();
-        });
+        }
         assert!(matches!(region.reserve(), Err(Error::OutOfSpace { .. })));
         let count = spans.len();
         evict_all(&region, spans);
-        (0..count + 1).for_each(|_| {
+        for _ in 0..=count {
             region.reserve().expect("a chunk fits into what was evicted");
-        });
+        }
         assert_clean(&region);
     });
 }

@@ -2,8 +2,8 @@
 
 mod support;
 
-use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use inplace::{Error, Fingerprint, Key, Region, RegionOptions};
@@ -23,7 +23,8 @@ struct Talk {
 unsafe impl Atomics for Talk {}
 
 fn start() -> (MutexGuard<'static, ()>, Region, Shared<Talk>) {
-    let alone = support::alone();
+    static ALONE: Mutex<()> = Mutex::new(());
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     watch();
     let options =
         RegionOptions::new().capacity(CAPACITY as u64).max_objects(5000).max_participants(8);
@@ -61,9 +62,7 @@ fn assert_empty(region: &Region) {
 }
 
 fn evict_all(region: &Region) {
-    region.keys().unwrap().into_iter().for_each(|key| {
-        region.evict(key).unwrap();
-    });
+    region.keys().unwrap().into_iter().for_each(|key| assert!(region.evict(key).unwrap()));
 }
 
 #[test]
@@ -188,15 +187,13 @@ fn do_everything(region: &Region, pinned: &[Key], slowest: &mut Duration) {
             assert_eq!(payload::blame(Some(9), &region.get(key).unwrap().unwrap()), None)
         });
         timed("bind", &mut || {
-            let _ = region.bind("a name", key).unwrap();
+            region.bind("a name", key).unwrap();
         });
         timed("lookup", &mut || assert_eq!(region.lookup("a name").unwrap(), Some(key)));
         timed("unbind", &mut || {
-            let _ = region.unbind("a name").unwrap();
+            region.unbind("a name").unwrap();
         });
-        timed("take", &mut || {
-            let _ = region.take(key).unwrap().unwrap();
-        });
+        timed("take", &mut || drop(region.take(key).unwrap().unwrap()));
     }
     timed("promise", &mut || {
         let key = region.reserve().unwrap();
@@ -204,16 +201,14 @@ fn do_everything(region: &Region, pinned: &[Key], slowest: &mut Duration) {
         assert_eq!(region.wait(key, None).unwrap().len(), 70_000);
         region.evict(key).unwrap();
     });
-    timed("loan", &mut || {
-        let _ = region.loan(300_000, Fingerprint::BYTES).unwrap();
-    });
+    timed("loan", &mut || drop(region.loan(300_000, Fingerprint::BYTES).unwrap()));
     timed("reap", &mut || assert_eq!(region.reap().unwrap(), 0));
     timed("trim", &mut || {
-        let _ = region.trim().unwrap();
+        region.trim().unwrap();
     });
     for &key in pinned {
         timed("evict", &mut || {
-            let _ = region.evict(key).unwrap();
+            region.evict(key).unwrap();
         });
     }
 }
@@ -260,9 +255,9 @@ fn a_process_stopped_at_any_moment_delays_no_operation_of_another() {
         }
         children.into_iter().for_each(Forked::kill);
         assert_eq!(region.reap().unwrap(), 2);
-        (0..3).for_each(|name| {
+        for name in 0..3 {
             region.unbind(&format!("churned {name}")).unwrap();
-        });
+        }
         evict_all(&region);
         assert_empty(&region);
     }
@@ -313,9 +308,9 @@ fn a_reaper_stopped_at_any_moment_delays_no_operation_and_is_followed_by_another
         let start = Instant::now();
         assert_eq!(&*region.take(key).unwrap().unwrap(), b"meanwhile");
         let _ = (region.reap().unwrap(), region.trim().unwrap());
-        before.into_iter().for_each(|key| {
+        for key in before {
             region.evict(key).unwrap();
-        });
+        }
         slowest = slowest.max(start.elapsed());
         let _ = kill(reaper.0, Signal::SIGKILL);
         reaper.wait();

@@ -6,17 +6,17 @@
 mod support;
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use inplace::{Error, Fingerprint, Key, Pinned, Region, RegionOptions};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::sys::wait::WaitStatus;
 use support::payload;
 use support::random::Random;
 use support::shared::{Atomics, Shared};
 use support::small_shm::with_shm_of;
-use support::{Name, alone, start_child, watch_for};
+use support::victims::{Tally, Victims};
+use support::{Name, start_child, watch_for};
 
 const PLACES: usize = 256;
 const OBJECTS: u32 = 3000;
@@ -33,8 +33,6 @@ struct Board {
     /// 0: go on, 1: pause, 2: stop.
     order: AtomicU32,
     paused: AtomicU32,
-    kills: AtomicU64,
-    early: AtomicU64,
     done: [AtomicU64; KINDS.len()],
     verified: AtomicU64,
     full: AtomicU64,
@@ -228,67 +226,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Processes that are killed again and again, each at a random time after its start.
-struct Victims<'a> {
-    running: Vec<(Pid, Instant)>,
-    count: usize,
-    board: Shared<Board>,
-    random: Random,
-    work: &'a dyn Fn(u64) -> i32,
-}
-
-impl<'a> Victims<'a> {
-    fn new(
-        count: usize,
-        board: Shared<Board>,
-        random: Random,
-        work: &'a dyn Fn(u64) -> i32,
-    ) -> Self {
-        Self { running: Vec::new(), count, board, random, work }
-    }
-
-    fn start(&mut self) {
-        let seed = self.random.draw();
-        let child = start_child(|| {
-            watch_for(20);
-            (self.work)(seed)
-        });
-        let limit = [300, 3000, 30_000][self.random.below(3) as usize];
-        self.running.push((child.0, Instant::now() + self.random.micros(limit)));
-    }
-
-    /// Kills whoever's time has come, and starts others.
-    fn go_on(&mut self) {
-        while self.running.len() < self.count {
-            self.start();
-        }
-        let now = Instant::now();
-        let due = self.running.extract_if(.., |(_, end)| *end <= now).collect::<Vec<_>>();
-        due.into_iter().for_each(|(victim, _)| self.end(victim));
-    }
-
-    fn end(&self, victim: Pid) {
-        kill(victim, Signal::SIGKILL).unwrap();
-        self.board.kills.fetch_add(1, Ordering::Relaxed);
-        match waitpid(victim, None).unwrap() {
-            WaitStatus::Signaled(_, Signal::SIGKILL, _) => {}
-            WaitStatus::Exited(_, 0) => {
-                self.board.early.fetch_add(1, Ordering::Relaxed);
-            }
-            other => {
-                eprintln!("a victim ended by itself: {other:?}");
-                self.board.order.store(3, Ordering::SeqCst);
-            }
-        }
-    }
-
-    fn end_all(&mut self) {
-        for (victim, _) in std::mem::take(&mut self.running) {
-            self.end(victim);
-        }
-    }
-}
-
 /// The work of a victim that is attached already: forked from an attached process.
 fn inherit(board: Shared<Board>, seed: u64) -> i32 {
     let id = board.region.load(Ordering::SeqCst);
@@ -319,10 +256,10 @@ fn toil(region: &Region, board: Shared<Board>, seed: u64) -> i32 {
 }
 
 /// A process that is never attached itself and keeps victims that open the region by name.
-fn keep_openers(name: &str, board: Shared<Board>, seed: u64) -> i32 {
+fn keep_openers(name: &str, (board, tally): (Shared<Board>, Shared<Tally>), seed: u64) -> i32 {
     watch_for(seconds() as u32 + 60);
     let work = |seed| open(name, board, seed);
-    let mut victims = Victims::new(OPENING, board, Random::new(seed), &work);
+    let mut victims = Victims::new(OPENING, tally, Random::new(seed), &work);
     loop {
         match board.order.load(Ordering::SeqCst) {
             0 => {
@@ -402,24 +339,24 @@ fn assert_nothing_is_left(region: &Region) {
 fn storm(name: &str, options: &RegionOptions, length: Duration) {
     watch_for(length.as_secs() as u32 + 60);
     payload::prepare();
-    let (board, seed) = (Shared::<Board>::new(), Random::seed(name));
+    let (board, tally, seed) = (Shared::<Board>::new(), Shared::<Tally>::new(), Random::seed(name));
     // Before anything is attached.
     let openers = start_child(|| {
         while board.region.load(Ordering::SeqCst) == 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        keep_openers(name, board, seed ^ 1)
+        keep_openers(name, (board, tally), seed ^ 1)
     });
     let region = options.create(name).unwrap();
     board.region.store(region.id(), Ordering::SeqCst);
 
     let work = |seed| inherit(board, seed);
-    let mut victims = Victims::new(INHERITING, board, Random::new(seed ^ 2), &work);
+    let mut victims = Victims::new(INHERITING, tally, Random::new(seed ^ 2), &work);
     let mut parent = Worker::new(&region, board, seed ^ 3);
     let start = Instant::now();
     let (mut audits, mut lost) = (0, 0);
     let mut next_audit = start + AUDITS;
-    while start.elapsed() < length && board.order.load(Ordering::SeqCst) < 2 {
+    while start.elapsed() < length && tally.went_wrong.load(Ordering::SeqCst) == 0 {
         victims.go_on();
         parent.act();
         if Instant::now() >= next_audit {
@@ -428,17 +365,17 @@ fn storm(name: &str, options: &RegionOptions, length: Duration) {
             parent.held.clear();
             lost += audit(&region, board);
             audits += 1;
-            let _stopped = board.order.compare_exchange(1, 0, Ordering::SeqCst, Ordering::SeqCst);
+            board.order.store(0, Ordering::SeqCst);
             next_audit = Instant::now() + AUDITS;
         }
     }
     parent.held.clear();
     victims.end_all();
-    let went_wrong = board.order.swap(2, Ordering::SeqCst) == 3;
+    board.order.store(2, Ordering::SeqCst);
     let ended = openers.wait();
     assert!(matches!(ended, WaitStatus::Exited(_, 0)), "{ended:?}");
-    tell(name, board, start.elapsed(), (audits, lost));
-    assert!(!went_wrong, "a victim did not die of its kill");
+    tell(name, (board, tally), start.elapsed(), (audits, lost));
+    assert_eq!(tally.went_wrong.load(Ordering::SeqCst), 0, "a victim did not die of its kill");
 
     audit(&region, board);
     assert_nothing_is_left(&region);
@@ -446,7 +383,7 @@ fn storm(name: &str, options: &RegionOptions, length: Duration) {
 
 /// Has the keeper of the openers end them all, and waits until it has.
 fn pause(board: Shared<Board>) {
-    let _stopped = board.order.compare_exchange(0, 1, Ordering::SeqCst, Ordering::SeqCst);
+    board.order.store(1, Ordering::SeqCst);
     while board.paused.load(Ordering::SeqCst) == 0 && board.order.load(Ordering::SeqCst) == 1 {
         std::thread::sleep(Duration::from_micros(100));
     }
@@ -471,13 +408,24 @@ fn killed_at_any_moment_while_dev_shm_is_full_nobody_faults() {
     with_shm_of(5 << 20, || storm("storm in a teacup", &options(), length));
 }
 
-fn tell(name: &str, board: Shared<Board>, took: Duration, (audits, lost): (u64, u64)) {
+/// Forks duplicate what other tests of the process have open: one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(
+    name: &str,
+    (board, tally): (Shared<Board>, Shared<Tally>),
+    took: Duration,
+    (audits, lost): (u64, u64),
+) {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    let kills = count(&board.kills);
+    let kills = count(&tally.kills);
     println!(
         "{name}: {kills} kills in {took:?} ({:.0}/s), {} victims had left, {audits} audits, {lost} objects whose key was lost",
         kills as f64 / took.as_secs_f64(),
-        count(&board.early),
+        count(&tally.early),
     );
     let done: Vec<_> = KINDS
         .iter()
