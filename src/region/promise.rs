@@ -133,6 +133,23 @@ impl<'a> Actor<'a> {
         self.fail(id)
     }
 
+    /// Whether an object that was seen promised is PENDING and its promiser dead: anybody may break the promise then.
+    /// While it is PENDING in this generation, its keeper's entry was not given to another process.
+    pub(crate) fn is_unkept(
+        &self,
+        slot: &Slot,
+        id: ObjectId,
+        is_alive: impl Fn(ParticipantId) -> Result<bool>,
+    ) -> Result<bool> {
+        let keeper = ParticipantId::from_tag(slot.keeper.load(Ordering::SeqCst));
+        // After the keeper, which else might be that of a later generation.
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if !word.is_generation_of(id) || !word.is(State::Pending) {
+            return Ok(false);
+        }
+        keeper.map_or(Ok(true), |keeper| Ok(!is_alive(keeper)?))
+    }
+
     /// CAS PENDING -> BROKEN and wake; `false` when it is not PENDING in that generation.
     pub(crate) fn break_promise(&self, slot: &Slot, generation: u64) -> bool {
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
