@@ -102,7 +102,7 @@ impl<'a> Actor<'a> {
             ) {
                 Ok(_) => {
                     let claimed = ClaimedSlot { slot, index: id.slot(), word: mine };
-                    return Ok(Filling { actor: *self, claimed });
+                    return Ok(Filling { actor: *self, forks: self.forks(), claimed });
                 }
                 Err(found) => word = SlotWord(found),
             }
@@ -206,6 +206,8 @@ impl<'a> Actor<'a> {
 /// A promised slot in FILLING by this participant; dropped unpublished, it is PENDING again.
 struct Filling<'a> {
     actor: Actor<'a>,
+    /// [`Actor::forks`] when it was begun.
+    forks: u32,
     claimed: ClaimedSlot<'a>,
 }
 
@@ -223,6 +225,10 @@ impl Filling<'_> {
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
+        if self.actor.forks() != self.forks {
+            // The parent's.
+            return;
+        }
         let ClaimedSlot { slot, index, word } = self.claimed;
         self.actor.abandon_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
