@@ -16,6 +16,12 @@ pub(crate) struct Actor<'a> {
 }
 
 impl Actor<'_> {
+    /// Changes when this process is forked: user code may do that in the middle of an operation.
+    #[inline]
+    pub(crate) fn forks(&self) -> u32 {
+        self.local.forks.load(Ordering::Relaxed)
+    }
+
     /// A hint of something returned lately: what this process returned itself before what others did.
     #[inline]
     pub(crate) fn pop_hint(&self, kind: HintKind) -> Option<u64> {

@@ -16,6 +16,8 @@ const DEPTH: u32 = 64;
 pub(crate) struct Local {
     /// Closed while a fork copies this process's pins.
     pub(crate) gate: Gate,
+    /// Bumped in every forked child: what was begun before is the parent's.
+    pub(crate) forks: AtomicU32,
     stacks: Box<[PrivateStack]>,
     /// Where the search for a free slot goes on.
     pub(crate) slot_cursor: AtomicU32,
@@ -60,6 +62,7 @@ impl Local {
     pub(crate) fn new(geometry: &Geometry) -> Result<Self> {
         Ok(Self {
             gate: Gate::default(),
+            forks: AtomicU32::new(0),
             stacks: (0..HintKind::COUNT).map(|_| PrivateStack::new()).collect(),
             slot_cursor: AtomicU32::new(1),
             unit_cursor: AtomicU32::new(0),

@@ -348,3 +348,24 @@ fn a_stopped_promiser_is_waited_for_and_not_declared_dead() {
     child.kill();
     assert_clean(&region);
 }
+
+#[test]
+fn a_stopped_reaper_keeps_nobody_waiting_for_a_promise_of_the_dead() {
+    let (_alone, _, talk) = start();
+    let name = support::Name::new("stopped-reaper");
+    let options = RegionOptions::new().capacity(8 << 20).max_objects(1000);
+    let region = options.create(&name).unwrap();
+    let child = promiser(&region, talk, |_, _| ());
+    // As one who was elected to reap the child, and was stopped.
+    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    assert_eq!(support::lock(&file, libc::F_WRLCK, 8192 + 1), 0);
+    child.kill();
+    let key = key_of(&region, talk);
+    let answer = region.wait(key, Some(Duration::from_secs(5)));
+    assert!(matches!(answer, Err(Error::Broken { .. })), "{answer:?}");
+    assert_eq!(region.reap().unwrap(), 0);
+    drop(file);
+    assert_eq!(region.reap().unwrap(), 1);
+    assert!(region.evict(key).unwrap());
+    assert_clean(&region);
+}

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::units::{change, unit_offset};
 use crate::actor::{Actor, Refusal};
+use crate::error::Error;
 use crate::layout::block::{Block, BlockRef};
 use crate::layout::geometry::UNIT;
 use crate::layout::unit::{Unit, UnitWord};
@@ -53,8 +54,18 @@ impl Actor<'_> {
         // SAFETY: the block is claimed by this participant for the slot, committed, and no other reference exists.
         let room = unsafe { self.segment.claimed(block, block.size()) };
         let mut writer = BlockWriter::new(room);
-        fill(&mut writer)?;
+        self.run(fill, &mut writer)?;
         Ok(writer.position() as u64)
+    }
+
+    /// Calls user code. A child that it forks and that comes back from it owns nothing of what was begun.
+    fn run(&self, fill: &mut Fill<'_>, writer: &mut BlockWriter<'_>) -> Result<(), Refusal> {
+        let forks = self.forks();
+        fill(writer)?;
+        if self.forks() == forks {
+            return Ok(());
+        }
+        Err(Error::NotOwner { token: "block" }.into())
     }
 
     fn fill_cold_span(
@@ -66,7 +77,7 @@ impl Actor<'_> {
         let capacity = u64::from(span.1) * UNIT;
         let mut cold = ColdSpan { actor: *self, span, written: 0, stage: Vec::new(), failed: None };
         let mut writer = BlockWriter::through(&mut cold, capacity as usize);
-        fill(&mut writer)?;
+        self.run(fill, &mut writer)?;
         let wanted = writer.position() as u64;
         cold.flush();
         if let Some(refusal) = cold.failed {

@@ -194,7 +194,8 @@ impl Actor<'_> {
                     let word = SlotWord(slot.word.load(Ordering::Relaxed));
                     word.is(State::Writing) || word.is(State::Filling) || word.is(State::Reclaiming)
                 }),
-                Some(Unit::Warming(p) | Unit::Trimming(p) | Unit::Retiring(_, p)) => p != self.me,
+                // Also another thread of this process: this one holds nothing while it asks.
+                Some(Unit::Warming(_) | Unit::Trimming(_) | Unit::Retiring(..)) => true,
                 _ => false,
             }
         })

@@ -123,13 +123,15 @@ impl Attachment {
     /// Counts a handle, if there are others.
     #[inline]
     pub(super) fn add_handle(&self) -> bool {
-        let more = |handles: u32| (handles != 0).then_some(handles + 1);
+        let more = |handles: u32| if handles == 0 { None } else { handles.checked_add(1) };
         self.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
     }
 
     /// Counts a handle, perhaps the first; under the table's lock.
     pub(super) fn revive(&self) {
-        self.handles.fetch_add(1, Ordering::Relaxed);
+        let more = |handles: u32| handles.checked_add(1);
+        let counted = self.handles.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        assert!(counted.is_ok(), "too many handles of a region");
         self.closing.store(false, Ordering::SeqCst);
     }
 

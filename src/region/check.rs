@@ -98,6 +98,11 @@ impl<'a> Walk<'a> {
         self.report.violations.push(violation);
     }
 
+    /// Whether the slot's word is still that: who was asked for after it may have finished and left.
+    fn is(&self, index: u32, word: SlotWord) -> bool {
+        self.segment.slot(index).is_some_and(|slot| slot.word.load(Ordering::SeqCst) == word.0)
+    }
+
     fn is_lost(&self, owner: Option<ParticipantId>) -> bool {
         owner.is_none_or(|p| !(self.is_alive)(p))
     }
@@ -110,7 +115,8 @@ impl<'a> Walk<'a> {
                 Some(Presence::Vacant) => {}
                 Some(_) => {
                     self.report.participants += 1;
-                    if !(self.is_alive)(p) {
+                    let is_dead = !(self.is_alive)(p);
+                    if is_dead && self.segment.entry(p).word.load(Ordering::SeqCst) == word.0 {
                         self.blame(format!("{p:?} is dead and not reaped"));
                     }
                 }
@@ -134,7 +140,7 @@ impl<'a> Walk<'a> {
             }
             State::Writing | State::Filling | State::Reclaiming => {
                 self.report.in_progress += 1;
-                if self.is_lost(word.owner()) {
+                if self.is_lost(word.owner()) && self.is(index, word) {
                     self.blame(format!(
                         "slot {index} is {state:?} by {:?}, who is dead",
                         word.owner()
@@ -148,7 +154,7 @@ impl<'a> Walk<'a> {
             State::Pending => {
                 self.report.pending += 1;
                 let keeper = ParticipantId::from_tag(slot.keeper.load(Ordering::SeqCst));
-                if self.is_lost(keeper) {
+                if self.is_lost(keeper) && self.is(index, word) {
                     self.blame(format!("slot {index} is PENDING, kept by {keeper:?}, who is dead: waiters would hang"));
                 }
             }
@@ -177,8 +183,7 @@ impl<'a> Walk<'a> {
     fn is_still(&self, index: u32, word: SlotWord) -> bool {
         (0..20).all(|_| {
             std::thread::sleep(std::time::Duration::from_millis(1));
-            self.segment.slot(index).is_some_and(|slot| slot.word.load(Ordering::SeqCst) == word.0)
-                && self.pins(index).next().is_none()
+            self.is(index, word) && self.pins(index).next().is_none()
         })
     }
 
@@ -186,8 +191,7 @@ impl<'a> Walk<'a> {
     fn is_still_pinned(&self, index: u32, word: SlotWord) -> bool {
         (0..20).all(|_| {
             std::thread::sleep(std::time::Duration::from_millis(1));
-            self.segment.slot(index).is_some_and(|slot| slot.word.load(Ordering::SeqCst) == word.0)
-                && self.pins(index).next().is_some()
+            self.is(index, word) && self.pins(index).next().is_some()
         })
     }
 
@@ -205,7 +209,11 @@ impl<'a> Walk<'a> {
                 ));
             }
             let word = EntryWord(self.segment.entry(p).word.load(Ordering::SeqCst));
-            if word.presence() == Some(Presence::Vacant) {
+            // Looked at again: it may have left in between, or another have joined.
+            let is_vacant = word.presence() == Some(Presence::Vacant)
+                && self.segment.count(p, index).load(Ordering::SeqCst) != 0
+                && self.segment.entry(p).word.load(Ordering::SeqCst) == word.0;
+            if is_vacant {
                 self.blame(format!("{p:?} is vacant and has {count} pins of slot {index}"));
             }
         }
@@ -254,9 +262,9 @@ impl<'a> Walk<'a> {
                     .all(|unit| self.unit_word(unit) == Some(Unit::Span(index)))
             }
         };
-        let unchanged =
-            self.segment.slot(index).is_some_and(|slot| slot.word.load(Ordering::SeqCst) == word.0);
-        if unchanged && (!owns || len > block.size() || !self.segment.contains(block, len)) {
+        if self.is(index, word)
+            && (!owns || len > block.size() || !self.segment.contains(block, len))
+        {
             self.blame(format!(
                 "slot {index} ({word:?}) with {len} bytes does not own its block {block:?}"
             ));
@@ -280,7 +288,7 @@ impl<'a> Walk<'a> {
         match word {
             Unit::Cold | Unit::Free => {}
             Unit::Warming(p) | Unit::Trimming(p) | Unit::Retiring(_, p)
-                if self.is_lost(Some(p)) =>
+                if self.is_lost(Some(p)) && self.unit_word(unit) == Some(word) =>
             {
                 self.blame(format!("unit {unit} is {word:?}, who is dead"));
             }

@@ -146,6 +146,7 @@ fn adopt(mut member: Member) -> Option<Member> {
         embryo.adopt(&attachment.segment).ok()
     });
     attachment.local.gate.open();
+    attachment.local.forks.fetch_add(1, Ordering::Relaxed);
     match adopted {
         Some(membership) => {
             attachment.identity.assume(membership.id.tag(), membership.incarnation);

@@ -89,11 +89,9 @@ impl Loan {
         let Some(writing) = self.writing() else {
             panic!("{}", Error::NotOwner { token: "loan" });
         };
-        let (segment, block) = (&self.region.attachment.segment, writing.block);
-        // SAFETY: the loan is the only one to know the claimed block; callers borrow the loan.
-        let start = unsafe { segment.claimed(block, self.len as u64).as_mut_ptr().cast() };
-        std::mem::forget(writing);
-        start
+        // A pointer, made through no reference: several threads may be reading through the loan just now.
+        let (_, _, block) = writing.into_claim();
+        self.region.attachment.segment.claimed_start(block, self.len as u64)
     }
 }
 

@@ -42,9 +42,11 @@ pub struct Region {
 }
 
 impl Clone for Region {
+    /// # Panics
+    /// When this process has forgotten about four thousand million handles.
     fn clone(&self) -> Self {
-        let counted = self.attachment.add_handle();
-        debug_assert!(counted, "a handle is cloned while there is none");
+        // A count that wraps would unmap the region under its other handles.
+        assert!(self.attachment.add_handle(), "too many handles of a region");
         Self { attachment: self.attachment }
     }
 }

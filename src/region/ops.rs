@@ -287,6 +287,11 @@ impl Region {
             }
             if !futex::wait_low(&slot.word, word.futex_half(), Some(left.min(SLICE))) {
                 reap::reap_dead(self.attachment)?;
+                // Whoever was elected to reap the promiser may be stopped.
+                let is_alive = |keeper| self.attachment.is_alive(keeper);
+                if actor.is_unkept(slot, id, is_alive)? {
+                    actor.break_promise(slot, id.generation());
+                }
             }
         }
     }

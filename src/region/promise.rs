@@ -102,7 +102,7 @@ impl<'a> Actor<'a> {
             ) {
                 Ok(_) => {
                     let claimed = ClaimedSlot { slot, index: id.slot(), word: mine };
-                    return Ok(Filling { actor: *self, claimed });
+                    return Ok(Filling { actor: *self, forks: self.forks(), claimed });
                 }
                 Err(found) => word = SlotWord(found),
             }
@@ -131,6 +131,23 @@ impl<'a> Actor<'a> {
         }
         // Somebody was faster: look again at what it is now.
         self.fail(id)
+    }
+
+    /// Whether an object that was seen promised is PENDING and its promiser dead: anybody may break the promise then.
+    /// While it is PENDING in this generation, its keeper's entry was not given to another process.
+    pub(crate) fn is_unkept(
+        &self,
+        slot: &Slot,
+        id: ObjectId,
+        is_alive: impl Fn(ParticipantId) -> Result<bool>,
+    ) -> Result<bool> {
+        let keeper = ParticipantId::from_tag(slot.keeper.load(Ordering::SeqCst));
+        // After the keeper, which else might be that of a later generation.
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if !word.is_generation_of(id) || !word.is(State::Pending) {
+            return Ok(false);
+        }
+        keeper.map_or(Ok(true), |keeper| Ok(!is_alive(keeper)?))
     }
 
     /// CAS PENDING -> BROKEN and wake; `false` when it is not PENDING in that generation.
@@ -189,6 +206,8 @@ impl<'a> Actor<'a> {
 /// A promised slot in FILLING by this participant; dropped unpublished, it is PENDING again.
 struct Filling<'a> {
     actor: Actor<'a>,
+    /// [`Actor::forks`] when it was begun.
+    forks: u32,
     claimed: ClaimedSlot<'a>,
 }
 
@@ -206,6 +225,10 @@ impl Filling<'_> {
 
 impl Drop for Filling<'_> {
     fn drop(&mut self) {
+        if self.actor.forks() != self.forks {
+            // The parent's.
+            return;
+        }
         let ClaimedSlot { slot, index, word } = self.claimed;
         self.actor.abandon_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);

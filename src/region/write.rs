@@ -20,6 +20,8 @@ use crate::writer::Fill;
 #[derive(Debug)]
 pub(crate) struct Writing<'a> {
     actor: Actor<'a>,
+    /// [`Actor::forks`] when it was begun.
+    forks: u32,
     pub(crate) claimed: ClaimedSlot<'a>,
     pub(crate) block: BlockRef,
 }
@@ -29,7 +31,8 @@ impl<'a> Actor<'a> {
     #[inline]
     pub(crate) fn start_writing(&self, len: u64) -> Result<Writing<'a>, Refusal> {
         let claimed = self.claim_slot()?;
-        let mut writing = Writing { actor: *self, claimed, block: BlockRef::NONE };
+        let mut writing =
+            Writing { actor: *self, forks: self.forks(), claimed, block: BlockRef::NONE };
         writing.block = self.claim_block(&claimed, len)?;
         Ok(writing)
     }
@@ -95,12 +98,17 @@ impl Writing<'_> {
         (index, word, block): (u32, SlotWord, BlockRef),
     ) -> Option<Writing<'a>> {
         let slot = actor.segment.slot(index)?;
-        Some(Writing { actor, claimed: ClaimedSlot { slot, index, word }, block })
+        let forks = actor.forks();
+        Some(Writing { actor, forks, claimed: ClaimedSlot { slot, index, word }, block })
     }
 }
 
 impl Drop for Writing<'_> {
     fn drop(&mut self) {
+        if self.actor.forks() != self.forks {
+            // The parent's.
+            return;
+        }
         let ClaimedSlot { slot, index, word } = self.claimed;
         self.actor.abandon_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         self.actor.return_slot(index, slot, word);

@@ -206,12 +206,18 @@ impl Segment {
     )]
     #[inline]
     pub(crate) unsafe fn claimed(&self, block: BlockRef, len: u64) -> &mut [MaybeUninit<u8>] {
-        assert!(self.contains(block, len) && len <= block.size().max(1));
         // SAFETY: inside the mapping; exclusive by the caller's claim.
         unsafe {
-            let start = self.data.load(Ordering::Relaxed).add(block.offset() as usize);
-            std::slice::from_raw_parts_mut(start.cast(), len as usize)
+            std::slice::from_raw_parts_mut(self.claimed_start(block, len).cast(), len as usize)
         }
+    }
+
+    /// Where the bytes of a block that is being written start; `len` is at most its size.
+    #[inline]
+    pub(crate) fn claimed_start(&self, block: BlockRef, len: u64) -> *mut u8 {
+        assert!(self.contains(block, len) && len <= block.size());
+        // SAFETY: just checked to lie inside the mapping.
+        unsafe { self.data.load(Ordering::Relaxed).add(block.offset() as usize) }
     }
 
     /// Sets the bounds of what creation committed.
