@@ -9,7 +9,8 @@
 //! cargo run --release --example worker_pool -- /usr/share/dict/*  # files of yours
 //! ```
 
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -70,21 +71,26 @@ fn count_by_proxy(
         Ok(postcard::to_stdvec(&counts)?)
     })?;
     let started = Instant::now();
-    let proxies: Vec<Proxy<String>> = store.proxy_batch(documents)?;
-    let tasks: Vec<Vec<u8>> = proxies.iter().map(postcard::to_stdvec).collect::<Result<_, _>>()?;
     let mut total = HashMap::new();
-    exchange(&children, &tasks, |answer| {
+    // Answers come in the order of the tasks.
+    let sent = RefCell::new(VecDeque::new());
+    let put = |document: &String| {
+        let proxy: Proxy<String> = store.proxy(document)?;
+        let message = postcard::to_stdvec(&proxy)?;
+        sent.borrow_mut().push_back(proxy.key());
+        Ok(message)
+    };
+    let answered = |answer: &[u8]| {
         let counts: Proxy<Counts> = postcard::from_bytes(answer)?;
         for entry in counts.resolve()?.iter() {
             *total.entry(entry.0.as_str().to_owned()).or_insert(0) += entry.1.to_native();
         }
-        // Nobody needs the counts any more, nor, once all answers are in, the documents.
+        // Nobody needs counts or document any more: the next ones get their memory.
         store.evict(counts.key())?;
+        sent.borrow_mut().pop_front().map(|document| store.evict(document)).transpose()?;
         Ok(())
-    })?;
-    for proxy in &proxies {
-        store.evict(proxy.key())?;
-    }
+    };
+    exchange(&children, documents, put, answered)?;
     let elapsed = started.elapsed();
     stop_workers(children)?;
     Ok((total, elapsed))
@@ -100,15 +106,15 @@ fn count_by_socket(
         Ok(postcard::to_stdvec(&count_words(document))?)
     })?;
     let started = Instant::now();
-    let tasks: Vec<&[u8]> = documents.iter().map(String::as_bytes).collect();
     let mut total = HashMap::new();
-    exchange(&children, &tasks, |answer| {
+    let answered = |answer: &[u8]| {
         let counts: Counts = postcard::from_bytes(answer)?;
         for (word, count) in counts {
             *total.entry(word).or_insert(0) += count;
         }
         Ok(())
-    })?;
+    };
+    exchange(&children, documents, |document| Ok(document.as_bytes()), answered)?;
     let elapsed = started.elapsed();
     stop_workers(children)?;
     Ok((total, elapsed))
@@ -166,14 +172,15 @@ fn serve(
 }
 
 /// Gives every worker a task, takes every answer, and so on.
-fn exchange(
+fn exchange<'a, M: AsRef<[u8]>>(
     workers: &[Worker],
-    tasks: &[impl AsRef<[u8]>],
+    documents: &'a [String],
+    mut task: impl FnMut(&'a String) -> Result<M, Failure>,
     mut answered: impl FnMut(&[u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    for round in tasks.chunks(workers.len()) {
-        for (worker, task) in workers.iter().zip(round) {
-            send(&worker.socket, task.as_ref())?;
+    for round in documents.chunks(workers.len()) {
+        for (worker, document) in workers.iter().zip(round) {
+            send(&worker.socket, task(document)?.as_ref())?;
         }
         for worker in workers.iter().take(round.len()) {
             let answer = receive(&worker.socket)?.ok_or("a worker ended early")?;

@@ -32,6 +32,8 @@ pub(crate) struct Local {
     /// `header.returns` when `span_cursor` was set.
     span_cursor_at: AtomicU64,
     marks: Marks,
+    /// Per slot, the block this process last saw there: where its next object may well be.
+    last_seen: Marks,
 }
 
 /// A lossy stack: two threads may lose or double an entry, which the CAS on the truth forgives.
@@ -67,6 +69,7 @@ impl Local {
             fruitless_span: AtomicU64::new(u64::MAX),
             span_cursor_at: AtomicU64::new(u64::MAX),
             marks: Marks::new(geometry)?,
+            last_seen: Marks::new(geometry)?,
         })
     }
 
@@ -144,6 +147,21 @@ impl Local {
     pub(crate) fn set_span_cursor(&self, unit: u32, returns: u32) {
         self.span_cursor.store(unit, Ordering::Relaxed);
         self.span_cursor_at.store(u64::from(returns), Ordering::Relaxed);
+    }
+
+    /// The block this process last saw at a slot; 0 for none.
+    #[inline(always)]
+    pub(crate) fn last_seen(&self, slot: u32) -> u64 {
+        self.last_seen.get(slot).map_or(0, |last| last.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn set_last_seen(&self, slot: u32, block: u64) {
+        if let Some(last) = self.last_seen.get(slot)
+            && last.load(Ordering::Relaxed) != block
+        {
+            last.store(block, Ordering::Relaxed);
+        }
     }
 
     /// Whether this process has checked the object's bytes.

@@ -233,11 +233,11 @@ pub(crate) fn elect(
         return Ok(None);
     }
     let incarnation = word.incarnation();
-    segment
-        .entry(participant)
-        .word
-        .store(EntryWord::new(incarnation, Presence::Dying).0, Ordering::SeqCst);
-    Ok(Some(Election { participant, incarnation, _lock: lock }))
+    let dying = EntryWord::new(incarnation, Presence::Dying);
+    // The word read before the lock was asked: whoever left and made room for another in between has changed it.
+    let entry = &segment.entry(participant).word;
+    let elected = entry.compare_exchange(word.0, dying.0, Ordering::SeqCst, Ordering::SeqCst);
+    Ok(elected.is_ok().then_some(Election { participant, incarnation, _lock: lock }))
 }
 
 /// The last step of reaping: everything is undone and the row is empty.

@@ -66,7 +66,7 @@ pub(crate) enum PinOutcome<'a> {
 }
 
 /// Pins `id` for `me`.
-#[inline]
+#[inline(always)]
 pub(crate) fn pin<'a>(
     segment: &'a Segment,
     me: ParticipantId,
@@ -151,11 +151,24 @@ pub(crate) fn is_pinned(segment: &Segment, slot: u32) -> bool {
 }
 
 /// Copies `from`'s counts into the row of `to`, a prepared child's, whose entry is active and whose counts are zero.
-pub(crate) fn copy_row(segment: &Segment, from: ParticipantId, to: ParticipantId) {
+///
+/// Other threads may give pins back meanwhile. Whoever does so before its count was looked at again is not copied; the
+/// slots where that was so are returned, because who unpinned last may have seen the copy and left the slot RETIRED.
+/// Whoever does so later sees the copy, or its fork epoch.
+#[must_use = "the slots may have to be reclaimed"]
+pub(crate) fn copy_row(segment: &Segment, from: ParticipantId, to: ParticipantId) -> Vec<u32> {
+    let mut corrected = Vec::new();
     for slot in 1..segment.committed_slots() {
-        let count = segment.count(from, slot).load(Ordering::SeqCst);
-        if count != 0 {
-            segment.count(to, slot).store(count, Ordering::SeqCst);
+        let (theirs, copy) = (segment.count(from, slot), segment.count(to, slot));
+        let mut count = theirs.load(Ordering::SeqCst);
+        while count != copy.load(Ordering::SeqCst) {
+            copy.store(count, Ordering::SeqCst);
+            let now = theirs.load(Ordering::SeqCst);
+            if now != count {
+                corrected.push(slot);
+            }
+            count = now;
         }
     }
+    corrected
 }

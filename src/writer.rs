@@ -43,6 +43,12 @@ pub(crate) trait Sink {
     fn append(&mut self, bytes: &[u8]);
 }
 
+impl Sink for Vec<u8> {
+    fn append(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
 impl<'a> BlockWriter<'a> {
     /// A writer at the start of `block`.
     #[inline]

@@ -434,3 +434,25 @@ fn opening_closing_and_forking_at_once_leaves_nothing_behind() {
     drop(options.open_or_create(&name).unwrap());
     assert!(!name.exists());
 }
+
+#[test]
+fn a_child_writes_to_every_region_of_its_parent_and_lives_in_each() {
+    let _alone = alone();
+    // The child's own mapping of a small data area would fit where the parent's of a larger one was.
+    let regions = [4, 64, 8, 256].map(|mebibytes| {
+        let options = RegionOptions::new().capacity(mebibytes << 20).max_objects(500);
+        options.max_participants(4).anonymous().unwrap()
+    });
+    let uses_all = || {
+        for region in &regions {
+            let key = region.put(&[4; 3000]).unwrap();
+            assert_eq!(region.get(key).unwrap().unwrap()[..], [4; 3000]);
+            assert!(region.evict(key).unwrap());
+            let report = region.check().unwrap();
+            assert!(report.is_clean(), "{report}");
+        }
+        0
+    };
+    assert_eq!(in_child(|| uses_all() + in_child(uses_all)), 0);
+    regions.iter().for_each(|region| drop(clean(region)));
+}

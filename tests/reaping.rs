@@ -1,8 +1,4 @@
 //! What the dead leave is undone by whoever comes next, also when that one dies; who is only stopped delays nobody.
-#![allow(
-    clippy::disallowed_types,
-    reason = "tests share plain atomics with the children they fork"
-)]
 
 mod support;
 

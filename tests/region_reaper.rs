@@ -5,10 +5,11 @@ mod support;
 use std::time::Duration;
 
 use inplace::{Error, Fingerprint, Lifespan, RegionOptions};
-use support::{Name, eventually, in_child};
+use support::{Name, alone, eventually, in_child};
 
 #[test]
 fn a_reaper_in_the_background_returns_what_a_dead_process_held_and_nobody_missed() {
+    let _alone = alone();
     let name = Name::new("reaper");
     let region = RegionOptions::new().capacity(1 << 20).open_or_create(&name).unwrap();
     let reaper = region.reap_every(Duration::from_millis(5)).unwrap();
@@ -27,6 +28,7 @@ fn a_reaper_in_the_background_returns_what_a_dead_process_held_and_nobody_missed
 
 #[test]
 fn a_reaper_does_not_keep_a_region_that_everybody_left() {
+    let _alone = alone();
     let name = Name::new("weak");
     let region = RegionOptions::new().capacity(1 << 20).open_or_create(&name).unwrap();
     let _reaper = region.reap_every(Duration::from_millis(1)).unwrap();
@@ -36,6 +38,7 @@ fn a_reaper_does_not_keep_a_region_that_everybody_left() {
 
 #[test]
 fn an_interval_of_zero_is_refused() {
+    let _alone = alone();
     let options = RegionOptions::new().capacity(1 << 20).lifespan(Lifespan::Anonymous);
     let region = options.create("zero").unwrap();
     assert!(matches!(region.reap_every(Duration::ZERO), Err(Error::InvalidConfig { .. })));

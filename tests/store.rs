@@ -123,7 +123,6 @@ impl Codec<[u8]> for Small {
     }
 }
 
-#[allow(clippy::disallowed_types, reason = "counts calls, no protocol")]
 static ENCODED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
 
 #[test]

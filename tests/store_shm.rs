@@ -9,7 +9,6 @@ const SENT: &str = "INPLACE_TEST_SENT";
 
 /// A name that no other test run uses.
 fn unique(name: &str) -> String {
-    #[allow(clippy::disallowed_types, reason = "counts names, no protocol")]
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     format!("test-{name}-{}-{}", std::process::id(), NEXT.fetch_add(1, Relaxed))
 }

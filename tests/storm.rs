@@ -2,10 +2,6 @@
 //! and nothing is lost but what the killed alone knew.
 //!
 //! `INPLACE_STORM_SECONDS` says how long, `INPLACE_SEED` with which random numbers.
-#![allow(
-    clippy::disallowed_types,
-    reason = "tests share plain atomics with the children they fork"
-)]
 
 mod support;
 

@@ -1,8 +1,4 @@
 //! Promises across processes: whoever waits gets the value, or learns at once that there will be none.
-#![allow(
-    clippy::disallowed_types,
-    reason = "tests share plain atomics with the children they fork"
-)]
 
 mod support;
 

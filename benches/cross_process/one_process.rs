@@ -169,8 +169,8 @@ fn get_2(bytes: usize) -> Trial {
             mailbox.back().fetch_add(1, Ordering::AcqRel);
         }
     });
-    let mut alone = gets(region.clone(), key);
-    let baseline = Baseline::Of(Box::new(move || alone()));
+    let alone = gets(region.clone(), key);
+    let baseline = Baseline::Of(Box::new(alone));
     let mut both = gets(region, key);
     let subject = Box::new(move || {
         let (there, back) = (partner.mailbox().there(), partner.mailbox().back());

@@ -88,7 +88,7 @@ pub(crate) struct Idlers(Vec<Pid>);
 
 impl Idlers {
     pub(crate) fn spawn(count: usize) -> Self {
-        Self((0..count).map(|_| spawn(|| nix::unistd::pause())).collect())
+        Self((0..count).map(|_| spawn(nix::unistd::pause)).collect())
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use memmap2::{MmapOptions, MmapRaw};
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -110,10 +109,4 @@ pub(crate) fn roam() {
         }
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set);
     }
-}
-
-/// Nanoseconds of each of `count` operations since `start`.
-pub(crate) fn per_operation(start: Instant, count: usize) -> f64 {
-    let elapsed: Duration = start.elapsed();
-    elapsed.as_nanos() as f64 / count as f64
 }

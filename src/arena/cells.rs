@@ -80,8 +80,8 @@ impl Actor<'_> {
             return None;
         }
         let words = self.segment.block_words(unit, class);
-        for index in from..class.cells() {
-            if words[index as usize].load(Ordering::Relaxed) == 0
+        for (index, word) in (0..class.cells()).zip(words).skip(from as usize) {
+            if word.load(Ordering::Relaxed) == 0
                 && self.try_claim_cell(claimed, (unit, index, class))
             {
                 self.local.set_cell_cursor(class, unit, index + 1);

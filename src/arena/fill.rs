@@ -73,7 +73,8 @@ impl Actor<'_> {
             return Err(refusal);
         }
         if wanted <= capacity {
-            self.settle_span(slot, span, wanted)?;
+            // What arrived, which is less than wanted when `fill` put another writer in the place of this one.
+            self.settle_span(slot, span, cold.written)?;
         }
         Ok(wanted)
     }

@@ -192,7 +192,7 @@ impl Actor<'_> {
             match UnitWord(entry.word.load(Ordering::Relaxed)).get() {
                 Some(Unit::Span(slot)) => self.segment.slot(slot).is_some_and(|slot| {
                     let word = SlotWord(slot.word.load(Ordering::Relaxed));
-                    word.is(State::Writing) || word.is(State::Reclaiming)
+                    word.is(State::Writing) || word.is(State::Filling) || word.is(State::Reclaiming)
                 }),
                 Some(Unit::Warming(p) | Unit::Trimming(p) | Unit::Retiring(_, p)) => p != self.me,
                 _ => false,

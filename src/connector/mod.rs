@@ -134,6 +134,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
         None
     }
 
+    /// This connector itself, if it is shared memory: spares a store the virtual call.
+    fn as_shm(&self) -> Option<&ShmConnector> {
+        None
+    }
+
     /// This connector's promises, if it has them.
     fn deferrable(&self) -> Option<&dyn Deferrable> {
         None

@@ -87,7 +87,7 @@ impl Connector for ShmConnector {
         self.region()?.put_batch(items)
     }
 
-    #[inline]
+    #[inline(always)]
     fn get(&self, key: Key) -> Result<Option<Block>> {
         Ok(self.region()?.get(key)?.map(Block::from))
     }
@@ -126,6 +126,10 @@ impl Connector for ShmConnector {
 
     fn describe(&self, fingerprint: Fingerprint) -> Option<String> {
         self.region.describe_type(fingerprint)
+    }
+
+    fn as_shm(&self) -> Option<&ShmConnector> {
+        Some(self)
     }
 
     fn deferrable(&self) -> Option<&dyn Deferrable> {

@@ -2,7 +2,7 @@
 
 use crate::layout::geometry::{GRANULE, GRANULES_PER_UNIT};
 
-/// Granules of each class: every granule up to 1 KiB, then steps of at most 1/8 up to 8 KiB, then the sizes of which
+/// Granules of each class: every granule up to 1 KiB, then steps of at most 1/7 up to 8 KiB, then the sizes of which
 /// 7, 6, 5, 4, 3, 2 fill a unit.
 const GRANULES: [u16; CLASSES] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 18, 20, 22, 24, 26, 28, 30, 32, 36, 40,
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn up_to_eight_kibibytes_a_class_wastes_at_most_an_eighth() {
+    fn up_to_eight_kibibytes_a_class_wastes_at_most_a_seventh() {
         for pair in GRANULES.windows(2).filter(|pair| pair[1] <= 128 && pair[0] >= 16) {
             assert!(f64::from(pair[1] - pair[0]) / f64::from(pair[0]) <= 0.145, "{pair:?}");
         }

@@ -66,12 +66,18 @@ impl<'a> Actor<'a> {
     }
 
     pub(crate) fn read_bucket(&self, bucket: u64) -> Result<Option<(Pin<'a>, Bucket)>> {
+        let mut missed = None;
         loop {
             let word = self.segment.name_bucket(bucket).load(Ordering::SeqCst);
             let Some(current) = ObjectId::from_word(word) else { return Ok(None) };
             if let Some(pin) = self.pin(current)? {
                 let names = Bucket::decode(pin.bytes()?)?;
                 return Ok(Some((pin, names)));
+            }
+            // A version is evicted only after the word names another one.
+            if missed.replace(word) == Some(word) {
+                let what = format!("name bucket {bucket} names {current:?}, which is not READY");
+                return Err(Error::corrupt(what));
             }
         }
     }
@@ -90,7 +96,8 @@ impl<'a> Actor<'a> {
         self.write_block(index, writing.block, &bytes)?;
         let old_id = old.as_ref().map(|pin| pin.id);
         slot.place.store(bucket + 1, Ordering::Relaxed);
-        slot.link.store(Link::replacing(old_id).0, Ordering::Relaxed);
+        // Release: a reaper that still takes the slot for an earlier version sees with the link that it is not.
+        slot.link.store(Link::replacing(old_id).0, Ordering::Release);
         let new = self.pin_own(writing.claimed.id(), slot)?;
         let ready = SlotWord::new(word.generation(), State::Ready).owned_by(self.me);
         let id = writing.publish_as(ready, bytes.len() as u64, names::FINGERPRINT);
@@ -123,6 +130,10 @@ impl<'a> Actor<'a> {
         let Some(bucket) = slot.place.load(Ordering::SeqCst).checked_sub(1) else { return };
         let current = ObjectId::from_word(self.segment.name_bucket(bucket).load(Ordering::SeqCst));
         let version = ObjectId::new(index, word.generation());
+        if !SlotWord(slot.word.load(Ordering::SeqCst)).is_generation_of(version) {
+            // Not pinned by the dead any more, so it is finished; link and place are somebody else's.
+            return;
+        }
         for id in [predecessor, Some(version)].into_iter().flatten() {
             if current != Some(id) {
                 self.evict(id);

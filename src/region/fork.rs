@@ -4,7 +4,8 @@
 //! prepare: locks of upper layers · table · flags · lock registry · close the gates
 //!          per region: lock an entry byte on a descriptor · EMBRYO · copy the row · fork_epoch + 1
 //! parent:  close the descriptors (never unlock) · open the gates · give the locks back
-//! child:   per region: map the lock · map the data area elsewhere · ACTIVE · assume the identity
+//! child:   per region: block the addresses of the parent's writable data area
+//!          per region: map the data area elsewhere · map the lock · ACTIVE · assume the identity
 //!          close every inherited lock descriptor · forget other threads' flags · open the gates · give the locks back
 //! ```
 //!
@@ -90,8 +91,14 @@ fn conceive(member: &mut Member) {
     member.embryo =
         participants::conceive(&attachment.segment, &attachment.source()).unwrap_or_default();
     if let Some(embryo) = &member.embryo {
-        pins::copy_row(&attachment.segment, me, embryo.id);
+        let corrected = pins::copy_row(&attachment.segment, me, embryo.id);
         attachment.segment.header().fork_epoch.fetch_add(1, Ordering::SeqCst);
+        let actor = attachment.actor_as(me);
+        for index in corrected {
+            if let Some(slot) = attachment.segment.slot(index) {
+                actor.reclaim_if_retired(index, slot);
+            }
+        }
     }
 }
 
@@ -118,6 +125,12 @@ extern "C" fn child() {
         lock::close_inherited();
         return;
     };
+    for member in &mut table.members {
+        if member.attachment().segment.block_parents_data().is_err() {
+            // What is mapped there now is not ours to replace.
+            member.embryo = None;
+        }
+    }
     let members = std::mem::take(&mut table.members);
     table.members = members.into_iter().filter_map(adopt).collect();
     lock::close_inherited();

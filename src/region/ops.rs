@@ -169,7 +169,7 @@ impl Region {
     ///
     /// # Errors
     /// [`Error::WrongRegion`], [`Error::TooManyViews`], [`Error::Severed`], [`Error::Corrupt`].
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, key: Key) -> Result<Option<Pinned>> {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
@@ -268,7 +268,8 @@ impl Region {
     pub fn wait(&self, key: Key, timeout: Option<Duration>) -> Result<Pinned> {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
-        let started = Instant::now();
+        // Who waits without a limit need not know the time.
+        let limit = timeout.map(|timeout| (Instant::now(), timeout));
         loop {
             let (slot, word) = match actor.look(id).map_err(|error| with_key(error, key))? {
                 Promised::Value(pin) => return Pinned::new(self.attachment, pin),
@@ -276,10 +277,13 @@ impl Region {
                 Promised::Gone => return Err(Error::NotFound { key }),
                 Promised::Pending(slot, word) => (slot, word),
             };
-            let waited = started.elapsed();
-            let left = timeout.map_or(SLICE, |timeout| timeout.saturating_sub(waited));
-            if left.is_zero() {
-                return Err(Error::TimedOut { key, waited });
+            let mut left = SLICE;
+            if let Some((started, timeout)) = limit {
+                let waited = started.elapsed();
+                left = timeout.saturating_sub(waited);
+                if left.is_zero() {
+                    return Err(Error::TimedOut { key, waited });
+                }
             }
             if !futex::wait_low(&slot.word, word.futex_half(), Some(left.min(SLICE))) {
                 reap::reap_dead(self.attachment)?;

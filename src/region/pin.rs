@@ -19,8 +19,11 @@ pub(crate) struct Pin<'a> {
 
 impl<'a> Actor<'a> {
     /// Pins an object; `None` when it is not READY.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn pin(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
+        if let Some(slot) = self.segment.slot(id.slot()) {
+            self.segment.prefetch(slot, self.local.last_seen(id.slot()));
+        }
         match pins::pin(self.segment, self.me, &self.local.gate, id)? {
             PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
             PinOutcome::Missed(slot) => {
@@ -54,10 +57,11 @@ impl<'a> Actor<'a> {
 
 impl Pin<'_> {
     /// Where the bytes lie, and how many they are.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn place(&self) -> Result<(NonNull<u8>, usize)> {
         let block = BlockRef(self.slot.block.load(Ordering::Relaxed));
         let len = self.slot.len.load(Ordering::Relaxed);
+        self.actor.local.set_last_seen(self.id.slot(), block.0);
         if len > block.size() {
             return Err(too_long(self.id, len, block));
         }

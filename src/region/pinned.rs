@@ -37,7 +37,7 @@ unsafe impl Sync for Pinned {}
 
 impl Pinned {
     /// Takes over a pin; the attachment has a handle now and keeps its mappings for as long as the pin is counted.
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(attachment: &'static Attachment, pin: Pin<'_>) -> Result<Self> {
         let (start, len) = pin.place()?;
         let id = pin.id;

@@ -323,9 +323,9 @@ fn unbound_names_and_names_of_evicted_objects_leave_nothing_behind() {
         }
     }
     assert_eq!(world.check().bytes_in_use, 0);
-    for _ in 0..100 {
+    (0..100).for_each(|_| {
         put(&actor, b"");
-    }
+    });
 }
 
 #[test]

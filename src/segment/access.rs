@@ -13,7 +13,7 @@ use crate::layout::hint::{HintKind, HintStack};
 use crate::layout::participant::{ParticipantEntry, ParticipantId};
 use crate::layout::slot::Slot;
 use crate::layout::types::{TYPE_ENTRIES, TypeEntry};
-use crate::layout::unit::UnitEntry;
+use crate::layout::unit::{UnitEntry, WORDS_COMMITTED};
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 impl Segment {
@@ -83,13 +83,16 @@ impl Segment {
 
     #[inline]
     fn is_committed_slot(&self, index: u32) -> bool {
-        index != 0 && (index < self.seen_slots.load(Ordering::Relaxed) || self.is_newly_committed_slot(index))
+        index != 0
+            && (index < self.seen_slots.load(Ordering::Relaxed)
+                || self.is_newly_committed_slot(index))
     }
 
     #[cold]
     fn is_newly_committed_slot(&self, index: u32) -> bool {
         let committed = self.committed_slots();
-        self.seen_slots.store(committed, Ordering::Relaxed);
+        // Never down: `count` relies on what `slot` saw, also when another thread's look is older.
+        self.seen_slots.fetch_max(committed, Ordering::Relaxed);
         index < committed
     }
 
@@ -108,6 +111,14 @@ impl Segment {
         let (chunk, inside) = self.chunk_of(index);
         // SAFETY: the chunk is committed and the slot inside it.
         Some(unsafe { self.at(chunk + inside * size_of::<Slot>() as u64) })
+    }
+
+    /// Starts fetching a slot's cache line, and the one where the slot's bytes were when this process last looked: both
+    /// may have been written by another process, and otherwise each would be waited for after the other.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, slot: &Slot, last_seen: u64) {
+        prefetch(std::ptr::from_ref(slot).cast());
+        prefetch(self.views.wrapping_add(BlockRef(last_seen).offset() as usize));
     }
 
     /// A participant's count of pins of a slot; the slot must be a committed one.
@@ -132,15 +143,19 @@ impl Segment {
     /// A unit's entry; `None` beyond the frontier.
     #[inline]
     pub(crate) fn unit(&self, unit: u32) -> Option<&UnitEntry> {
-        if unit >= self.seen_units.load(Ordering::Relaxed) {
-            self.seen_units.store(self.frontier(), Ordering::Relaxed);
-            if unit >= self.seen_units.load(Ordering::Relaxed) {
-                return None;
-            }
+        if unit >= self.seen_units.load(Ordering::Relaxed) && !self.is_newly_committed_unit(unit) {
+            return None;
         }
         let offset = self.offsets.units + u64::from(unit) * size_of::<UnitEntry>() as u64;
         // SAFETY: the table is committed below the frontier.
         Some(unsafe { self.at(offset) })
+    }
+
+    #[cold]
+    fn is_newly_committed_unit(&self, unit: u32) -> bool {
+        let frontier = self.frontier();
+        self.seen_units.fetch_max(frontier, Ordering::Relaxed);
+        unit < frontier
     }
 
     /// Where a unit's block words lie in the file: committed before the unit becomes a slab, never punched.
@@ -148,12 +163,16 @@ impl Segment {
         self.offsets.block_words + u64::from(unit) * BLOCK_WORDS_PAGE
     }
 
-    /// The block words of a unit that is, or was, a slab.
+    /// The block words of a unit that is, or was, a slab; none of a unit that never was one.
     #[inline]
     pub(crate) fn block_words(&self, unit: u32, class: Class) -> &[AtomicU32] {
-        debug_assert!(u64::from(unit) < self.geometry.units());
-        // SAFETY: a unit's page of block words is committed before the unit becomes a slab and stays so; callers have
-        // read SLAB or RETIRING from its word, or a block reference that a claimer made after that.
+        if self
+            .unit(unit)
+            .is_none_or(|entry| entry.flags.load(Ordering::Relaxed) & WORDS_COMMITTED == 0)
+        {
+            return &[];
+        }
+        // SAFETY: the unit lies below the frontier, and its page of block words is committed and stays so.
         unsafe {
             let first: &AtomicU32 = self.at(self.block_words_offset(unit));
             std::slice::from_raw_parts(first, class.cells() as usize)
@@ -205,4 +224,16 @@ impl Segment {
 #[cold]
 fn outside(block: BlockRef, len: u64) -> Error {
     Error::corrupt(format!("{block:?} with {len} bytes lies outside the data area"))
+}
+
+/// A hint: any address is harmless.
+#[inline(always)]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing and never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }

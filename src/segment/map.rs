@@ -162,15 +162,24 @@ impl Segment {
         }
     }
 
-    /// In a forked child: maps the data area for writing elsewhere, and makes the parent's addresses, which the child
-    /// did not inherit, inaccessible, so that a half-written loan of the parent faults instead of writing.
+    /// In a forked child: makes the addresses of the parent's writable data area, which the child did not inherit,
+    /// inaccessible, so that a half-written loan of the parent faults instead of writing. For all regions before anything
+    /// else is mapped, which would get such addresses.
+    ///
+    /// # Errors
+    /// When something is mapped there already: by somebody else's fork handler.
+    pub(crate) fn block_parents_data(&self) -> Result<()> {
+        let len = self.geometry.capacity as usize;
+        file::block_free_addresses(self.data.load(Ordering::Relaxed), len)
+    }
+
+    /// In a forked child: maps the data area for writing, elsewhere.
     pub(crate) fn remap_data_for_child(&self) -> Result<()> {
         let mut maps = self.maps.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(maps) = maps.as_mut() else { return Ok(()) };
         let len = self.geometry.capacity as usize;
         self.own_descriptor()
             .map_err(|error| Error::system("mapping the data area in a forked child", error))?;
-        file::block_addresses(self.data.load(Ordering::Relaxed), len)?;
         let moved = MmapOptions::new()
             .offset(self.geometry.data_offset())
             .len(len)
@@ -185,9 +194,8 @@ impl Segment {
         Ok(())
     }
 
-    /// In a child that is not attached: makes everything inaccessible for writing.
+    /// In a child that is not attached: makes everything else that it inherited inaccessible.
     pub(crate) fn block_for_severed_child(&self) -> Result<()> {
-        file::block_addresses(self.data.load(Ordering::Relaxed), self.geometry.capacity as usize)?;
         file::block_addresses(self.control, self.geometry.data_offset() as usize)?;
         file::block_addresses(self.views.cast_mut(), self.geometry.capacity as usize)
     }

@@ -119,7 +119,25 @@ impl Inner {
     /// The object if it is there. The connector is always asked first: it alone knows what was evicted.
     #[inline(always)]
     pub(crate) fn get<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
-        match self.connector.get(key) {
+        // A block that is returned through memory costs as much as its pin: shared memory is asked inline.
+        match self.connector.as_shm() {
+            Some(shm) => self.found::<C, T>(key, shm.get(key)),
+            None => self.get_elsewhere::<C, T>(key),
+        }
+    }
+
+    #[inline(never)]
+    fn get_elsewhere<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
+        self.found::<C, T>(key, self.connector.get(key))
+    }
+
+    #[inline(always)]
+    fn found<C: Codec<T>, T: ?Sized>(
+        &self,
+        key: Key,
+        found: Result<Option<Block>>,
+    ) -> Result<Option<View<C::Target>>> {
+        match found {
             Ok(Some(block)) => match self.view::<C, T>(key, block) {
                 Ok(view) => Ok(Some(view)),
                 Err(error) => Err(error),

@@ -271,16 +271,34 @@ pub(crate) fn unmap(start: *mut u8, len: usize) {
     unsafe { libc::munmap(start.cast(), len) };
 }
 
-/// Makes a range of addresses that belongs to a region inaccessible, whatever is mapped there.
+/// Makes a mapping of a region inaccessible, for good.
 pub(crate) fn block_addresses(start: *mut u8, len: usize) -> Result<()> {
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
-    // SAFETY: the range is one of the region's own mappings, or was one before the fork; whoever still reaches for it
+    block(start, len, libc::MAP_FIXED).map(|_| ())
+}
+
+/// Makes a range of addresses inaccessible where nothing is mapped.
+///
+/// # Errors
+/// When something is.
+pub(crate) fn block_free_addresses(start: *mut u8, len: usize) -> Result<()> {
+    let got = block(start, len, libc::MAP_FIXED_NOREPLACE)?;
+    if got == start {
+        return Ok(());
+    }
+    unmap(got, len);
+    let taken = io::Error::from_raw_os_error(libc::EEXIST);
+    Err(Error::system("blocking inherited addresses", taken))
+}
+
+fn block(start: *mut u8, len: usize, placement: i32) -> Result<*mut u8> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | placement;
+    // SAFETY: the range is one of the region's own mappings, or nothing is mapped there; whoever still reaches for it
     // must fault, which is what this is for.
     let mapped = unsafe { libc::mmap(start.cast(), len, libc::PROT_NONE, flags, -1, 0) };
     if mapped == libc::MAP_FAILED {
         return Err(Error::system("blocking inherited addresses", io::Error::last_os_error()));
     }
-    Ok(())
+    Ok(mapped.cast())
 }
 
 #[cfg(test)]

@@ -79,6 +79,12 @@ pub fn watch_for(seconds: u32) {
     }
 }
 
+/// Forks duplicate what other tests of the process have open: such tests run one at a time.
+pub fn alone() -> std::sync::MutexGuard<'static, ()> {
+    static ALONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// This test binary, started once more to play a role.
 pub struct Program {
     child: Child,

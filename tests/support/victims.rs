@@ -1,8 +1,4 @@
 //! Processes that are killed again and again, each at a random time after its start.
-#![allow(
-    clippy::disallowed_types,
-    reason = "tests share plain atomics with the children they fork"
-)]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
