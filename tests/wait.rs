@@ -369,3 +369,30 @@ fn a_stopped_reaper_keeps_nobody_waiting_for_a_promise_of_the_dead() {
     assert!(region.evict(key).unwrap());
     assert_clean(&region);
 }
+
+#[test]
+fn a_stopped_reaper_keeps_nobody_waiting_for_a_value_its_writer_died_over() {
+    let (_alone, _, talk) = start();
+    let name = support::Name::new("stopped-reaper-filling");
+    let options = RegionOptions::new().capacity(8 << 20).max_objects(1000);
+    let region = options.create(&name).unwrap();
+    let child = promiser(&region, talk, |region, key| {
+        let never = &mut |_: &mut inplace::connector::BlockWriter<'_>| {
+            talk.say(3);
+            talk.hear(4);
+            Ok(())
+        };
+        region.set_with(key, 100, inplace::Fingerprint::BYTES, never).unwrap();
+    });
+    let key = key_of(&region, talk);
+    talk.hear(3);
+    let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+    assert_eq!(support::lock(&file, libc::F_WRLCK, 8192 + 1), 0);
+    child.kill();
+    let answer = region.wait(key, Some(Duration::from_secs(5)));
+    assert!(matches!(answer, Err(Error::Broken { .. })), "{answer:?}");
+    drop(file);
+    assert_eq!(region.reap().unwrap(), 1);
+    assert!(region.evict(key).unwrap());
+    assert_clean(&region);
+}

@@ -289,8 +289,11 @@ impl Region {
                 reap::reap_dead(self.attachment)?;
                 // Whoever was elected to reap the promiser may be stopped.
                 let is_alive = |keeper| self.attachment.is_alive(keeper);
-                if actor.is_unkept(slot, id, is_alive)? {
-                    actor.break_promise(slot, id.generation());
+                if actor.is_unkept(slot, id, is_alive)?
+                    && !actor.break_promise(slot, id.generation())
+                    && actor.is_filled_by_dead(slot, id, is_alive)?
+                {
+                    return Err(Error::Broken { key });
                 }
             }
         }

@@ -133,8 +133,8 @@ impl<'a> Actor<'a> {
         self.fail(id)
     }
 
-    /// Whether an object that was seen promised is PENDING and its promiser dead: anybody may break the promise then.
-    /// While it is PENDING in this generation, its keeper's entry was not given to another process.
+    /// Whether an object that was seen promised is without its value and its promiser dead: anybody may break the promise
+    /// then, unless somebody is just keeping it. While it is PENDING or FILLING in this generation, its keeper's entry was not given to another process.
     pub(crate) fn is_unkept(
         &self,
         slot: &Slot,
@@ -144,10 +144,26 @@ impl<'a> Actor<'a> {
         let keeper = ParticipantId::from_tag(slot.keeper.load(Ordering::SeqCst));
         // After the keeper, which else might be that of a later generation.
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        if !word.is_generation_of(id) || !word.is(State::Pending) {
+        if !word.is_generation_of(id) || !(word.is(State::Pending) || word.is(State::Filling)) {
             return Ok(false);
         }
         keeper.map_or(Ok(true), |keeper| Ok(!is_alive(keeper)?))
+    }
+
+    /// Whether the value was being written by somebody who is dead: only the elected reaper may give the block back.
+    pub(crate) fn is_filled_by_dead(
+        &self,
+        slot: &Slot,
+        id: ObjectId,
+        is_alive: impl Fn(ParticipantId) -> Result<bool>,
+    ) -> Result<bool> {
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        match word.owner() {
+            Some(owner) if word.is_generation_of(id) && word.is(State::Filling) => {
+                Ok(!is_alive(owner)?)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// CAS PENDING -> BROKEN and wake; `false` when it is not PENDING in that generation.
