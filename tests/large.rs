@@ -69,7 +69,6 @@ fn objects_larger_than_four_gibibytes_are_lent_and_written_whole() {
 }
 
 #[test]
-#[ignore = "copies 4 GiB, which takes eight seconds in a virtual machine"]
 fn an_object_larger_than_four_gibibytes_is_put_whole() {
     watch();
     let len = 4 * GIB + 5;

@@ -171,9 +171,9 @@ impl Expansion<'_> {
             quote!(const _: #krate::Fingerprint = <#ident as #krate::codec::Storable>::FINGERPRINT;)
         });
         quote! {
+            #[automatically_derived]
             // SAFETY: name, parameters and every field or variant in order, each with its own fingerprint, make up the
             // fingerprint; nothing else decides about the archived form that rkyv derives.
-            #[automatically_derived]
             unsafe impl #impl_generics #krate::codec::Storable for #ident #parameters #bounds {
                 const FINGERPRINT: #krate::Fingerprint =
                     #krate::Fingerprint::of_archived::<<Self as #krate::rkyv::Archive>::Archived>(#name)

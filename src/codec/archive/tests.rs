@@ -198,7 +198,7 @@ fn a_vec_of_floats_is_never_read_as_integers() {
 
 #[test]
 fn the_same_definition_elsewhere_has_the_same_fingerprint() {
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "only its fingerprint is looked at")]
     mod elsewhere {
         use std::collections::BTreeMap;
 
@@ -228,7 +228,7 @@ fn the_same_definition_elsewhere_has_the_same_fingerprint() {
 fn another_name_field_order_or_type_is_another_fingerprint() {
     macro_rules! sample {
         ($module:ident $name:ident { $($body:tt)* }) => {
-            #[allow(dead_code)]
+            #[allow(dead_code, reason = "only its fingerprint is looked at")]
             mod $module {
                 #[crate::storable]
                 pub(super) struct $name { $($body)* }
@@ -260,14 +260,14 @@ fn parameters_take_part_in_fingerprint_and_name() {
 fn enum_variants_and_discriminants_take_part() {
     mod other {
         #[crate::storable]
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "only its fingerprint is looked at")]
         pub(super) enum Level {
             Low = 1,
             High,
         }
     }
     #[storable]
-    #[allow(dead_code)]
+    #[allow(dead_code, reason = "only its fingerprint is looked at")]
     enum Level {
         Low = 1,
         High = 3,
