@@ -1,7 +1,7 @@
 //! Names: what one bucket of the name table holds, as bytes.
 //!
 //! A bucket word names one immutable object that holds every (name, object) of the bucket; binding makes a new one. The
-//! protocol is in `region::bind`.
+//! protocol is in `protocol::bind`.
 
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;

@@ -61,7 +61,7 @@ fn atomics_come_from_the_sync_module_alone() {
 fn unsafe_stands_only_where_the_rules_allow_it() {
     let allowed = ["src/sys/", "src/segment/", "src/codec/", "src/proxy", "src/view.rs"];
     let views = [
-        "src/region/pin.rs",
+        "src/protocol/pin.rs",
         "src/region/pinned.rs",
         "src/region/loan.rs",
         "src/region/lifecycle/detach.rs",
@@ -88,6 +88,7 @@ const LAYERS: &[&[&str]] = &[
     &["actor", "participants"],
     &["index", "names"],
     &["arena"],
+    &["protocol"],
     &["region"],
     &["connector"],
     &["codec"],

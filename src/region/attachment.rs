@@ -11,7 +11,7 @@ use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
 use crate::local::Local;
-use crate::participants::{self, Election};
+use crate::participants;
 use crate::region::options::Lifespan;
 use crate::segment::Segment;
 use crate::sync::{AtomicBool, AtomicU32, Ordering};
@@ -102,16 +102,6 @@ impl Attachment {
     /// Whether the participant's process lives.
     pub(crate) fn is_alive(&self, participant: ParticipantId) -> Result<bool> {
         participants::is_alive(&self.source(), participant)
-    }
-
-    /// Tries to become the one who undoes what a dead participant left.
-    pub(crate) fn elect(&self, participant: ParticipantId) -> Result<Option<Election>> {
-        participants::elect(&self.segment, &self.source(), participant)
-    }
-
-    /// The end of reaping: everything the dead left is undone.
-    pub(crate) fn vacate(&self, election: Election) {
-        participants::vacate(&self.segment, election);
     }
 
     /// What names the attachment when it may be gone.

@@ -17,7 +17,6 @@ use std::sync::OnceLock;
 
 use crate::error::Result;
 use crate::participants;
-use crate::pins;
 use crate::region::lifecycle::detach;
 use crate::region::table::{self, Member, Table};
 use crate::region::{flight, reap};
@@ -91,14 +90,7 @@ fn conceive(member: &mut Member) {
     member.embryo =
         participants::conceive(&attachment.segment, &attachment.source()).unwrap_or_default();
     if let Some(embryo) = &member.embryo {
-        let corrected = pins::copy_row(&attachment.segment, me, embryo.id);
-        attachment.segment.header().fork_epoch.fetch_add(1, Ordering::SeqCst);
-        let actor = attachment.actor_as(me);
-        for index in corrected {
-            if let Some(slot) = attachment.segment.slot(index) {
-                actor.reclaim_if_retired(index, slot);
-            }
-        }
+        attachment.actor_as(me).copy_pins_to(embryo.id);
     }
 }
 

@@ -2,16 +2,10 @@
 
 use crate::error::Result;
 use crate::key::Key;
-use crate::layout::slot::{ObjectId, Slot, SlotWord, State};
-use crate::names;
+use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::protocol::bind::is_own;
 use crate::region::Region;
 use crate::sync::Ordering;
-
-/// Whether a READY slot is the region's own: the names of one bucket.
-pub(super) fn is_own(slot: &Slot) -> bool {
-    slot.place.load(Ordering::SeqCst) != 0
-        && slot.fingerprint.load(Ordering::SeqCst) == names::FINGERPRINT.get()
-}
 
 impl Region {
     /// Keys of everything that can be got, is promised, or will never come, in no order; the region's own objects are

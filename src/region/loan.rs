@@ -9,8 +9,8 @@ use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::layout::block::BlockRef;
 use crate::layout::slot::SlotWord;
+use crate::protocol::write::Writing;
 use crate::region::Region;
-use crate::region::write::Writing;
 
 /// A block that only its holder sees until it is published; dropped unpublished, it goes back.
 ///

@@ -1,31 +1,22 @@
 //! Regions: attaching to them, and every operation on them.
 
 mod attachment;
-pub(crate) mod bind;
-pub(crate) mod check;
-pub(crate) mod evict;
 pub(crate) mod flight;
 pub(crate) mod fork;
 mod keys;
-mod known_types;
 mod lifecycle;
 mod loan;
 mod name;
 mod ops;
 mod options;
-pub(crate) mod pin;
 mod pinned;
-pub(crate) mod promise;
 mod reap;
 mod reaper;
-pub(crate) mod sweep;
 mod table;
-pub(crate) mod write;
 
 #[cfg(test)]
 mod tests;
 
-pub use check::Report;
 pub use loan::Loan;
 pub use options::{Lifespan, RegionOptions};
 pub use pinned::Pinned;

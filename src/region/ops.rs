@@ -10,9 +10,10 @@ use crate::key::Key;
 use crate::layout::geometry::UNIT;
 use crate::layout::slot::ObjectId;
 use crate::names;
-use crate::region::check::{Report, Walk};
+use crate::protocol::check::{Report, Walk};
+use crate::protocol::promise::Promised;
+use crate::protocol::write::Writing;
 use crate::region::pinned::Pinned;
-use crate::region::promise::Promised;
 use crate::region::{Lifespan, Region, reap};
 use crate::sys::{futex, limits};
 use crate::writer::Fill;
@@ -158,9 +159,8 @@ impl Region {
                 actor.write_block(writing.claimed.index, writing.block, item)?;
                 writings.push((writing, item.len() as u64));
             }
-            let publish = |(writing, len): (super::write::Writing<'_>, u64)| {
-                writing.publish(len, Fingerprint::BYTES)
-            };
+            let publish =
+                |(writing, len): (Writing<'_>, u64)| writing.publish(len, Fingerprint::BYTES);
             Ok(writings.into_iter().map(|written| self.key(publish(written))).collect())
         })
     }

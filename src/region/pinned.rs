@@ -9,9 +9,9 @@ use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::layout::slot::{ObjectId, Slot};
 use crate::pins;
+use crate::protocol::pin::Pin;
 use crate::region::attachment::Attachment;
 use crate::region::flight;
-use crate::region::pin::Pin;
 use crate::sync::Ordering;
 
 /// An object's bytes, read-only and in place; they stay for as long as this lives, also when the object is evicted.

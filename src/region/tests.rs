@@ -7,8 +7,8 @@ use crate::layout::geometry::{Geometry, UNIT};
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
 use crate::layout::slot::{ObjectId, SlotWord, State};
 use crate::local::Local;
-use crate::region::check::{Report, Walk};
-use crate::region::promise::Promised;
+use crate::protocol::check::{Report, Walk};
+use crate::protocol::promise::Promised;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 

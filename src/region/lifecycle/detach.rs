@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::participants;
 use crate::region::attachment::Attachment;
 use crate::region::options::Lifespan;
-use crate::region::reap;
 use crate::region::table::{self, Member};
 use crate::sys::file;
 use crate::sys::lock::{Mode, Transient};
@@ -14,12 +13,8 @@ use crate::sys::lock::{Mode, Transient};
 pub(in crate::region) fn finish(member: Member) {
     let (leaked, membership) = member.into_parts();
     let attachment = leaked.get();
-    // What can not be undone now is left to whoever reaps the entry.
-    if reap::undo(attachment, membership.id).is_ok() {
-        participants::leave(&attachment.segment, membership);
-    } else {
-        drop(membership);
-    }
+    attachment.actor_as(membership.id).sweep(membership.id);
+    participants::leave(&attachment.segment, membership);
     attachment.identity.sever();
     let _left_to_the_next_to_arrive = remove_if_last(attachment);
     // SAFETY: no handle exists and the row is empty, so no view exists; the table, which is locked, does not name the

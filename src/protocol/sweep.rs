@@ -6,11 +6,30 @@
 //! the next one.
 
 use crate::actor::Actor;
+use crate::error::Result;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{BOUND, ObjectId, Slot, SlotWord, State, WAITERS};
-use crate::region::evict::wake;
+use crate::local::Local;
+use crate::participants;
+use crate::protocol::evict::wake;
+use crate::segment::Segment;
 use crate::sync::Ordering;
+use crate::sys::lock::Source;
+
+/// Reaps every dead participant; returns how many.
+pub(crate) fn reap_dead(segment: &Segment, local: &Local, source: &Source<'_>) -> Result<usize> {
+    let mut reaped = 0;
+    for participant in segment.participants() {
+        if let Some(election) = participants::elect(segment, source, participant)? {
+            let me = election.participant();
+            Actor { segment, local, me }.sweep(me);
+            participants::vacate(segment, election);
+            reaped += 1;
+        }
+    }
+    Ok(reaped)
+}
 
 impl Actor<'_> {
     /// R1 and R3 for one dead participant. The caller has been elected.

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::layout::block::BlockRef;
 use crate::layout::slot::{BOUND, EVICTED, ObjectId, Slot, SlotWord, State, WAITERS};
 use crate::pins;
-use crate::region::pin::Pin;
+use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
 use crate::sys::futex;
 

@@ -20,8 +20,8 @@ use crate::key::Key;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{EVICTED, Link, ObjectId, Slot, SlotWord, State, WAITERS};
-use crate::region::evict::{retired, wake};
-use crate::region::pin::Pin;
+use crate::protocol::evict::{retired, wake};
+use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
 use crate::writer::Fill;
 

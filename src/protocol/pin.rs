@@ -5,6 +5,7 @@ use std::ptr::NonNull;
 use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::layout::block::BlockRef;
+use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{ObjectId, Slot};
 use crate::pins::{self, PinOutcome};
 use crate::sync::Ordering;
@@ -43,6 +44,17 @@ impl<'a> Actor<'a> {
     pub(crate) fn pin_own(&self, id: ObjectId, slot: &'a Slot) -> Result<Pin<'a>> {
         pins::pin_again(self.segment, self.me, &self.local.gate, id)?;
         Ok(Pin { actor: *self, id, slot })
+    }
+
+    /// K7 and K8 of a fork: gives a prepared child this participant's pins, too. Its gate is closed.
+    pub(crate) fn copy_pins_to(&self, child: ParticipantId) {
+        let corrected = pins::copy_row(self.segment, self.me, child);
+        self.segment.header().fork_epoch.fetch_add(1, Ordering::SeqCst);
+        for index in corrected {
+            if let Some(slot) = self.segment.slot(index) {
+                self.reclaim_if_retired(index, slot);
+            }
+        }
     }
 
     /// Gives back a pin; whoever gives back the last one of an evicted object reclaims it.

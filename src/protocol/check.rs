@@ -10,6 +10,7 @@ use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
 use crate::layout::slot::{ObjectId, SlotWord, State};
 use crate::layout::unit::{Unit, UnitWord};
+use crate::protocol::bind;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 
@@ -160,7 +161,7 @@ impl<'a> Walk<'a> {
             }
             State::Broken => self.report.pending += 1,
             State::Ready => {
-                let own = super::keys::is_own(slot);
+                let own = bind::is_own(slot);
                 self.report.objects += u64::from(!own);
                 if own && self.is_orphan(index, word) {
                     self.blame(format!(

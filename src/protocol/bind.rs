@@ -16,8 +16,14 @@ use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{Link, ObjectId, Slot, SlotWord, State};
 use crate::names::{self, Bucket};
-use crate::region::pin::Pin;
+use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
+
+/// Whether a READY slot is the region's own: the names of one bucket.
+pub(crate) fn is_own(slot: &Slot) -> bool {
+    slot.place.load(Ordering::SeqCst) != 0
+        && slot.fingerprint.load(Ordering::SeqCst) == names::FINGERPRINT.get()
+}
 
 impl<'a> Actor<'a> {
     /// The object a name is bound to.

@@ -1,0 +1,13 @@
+//! The protocols: what one participant does, step by step, to the words in shared memory.
+//!
+//! Everything here is built twice: as it is used, and under `cfg(loom)` over a modelled segment, where `models` tries its
+//! interleavings. So nothing here knows files, handles or processes.
+
+pub(crate) mod bind;
+pub(crate) mod check;
+pub(crate) mod evict;
+mod known_types;
+pub(crate) mod pin;
+pub(crate) mod promise;
+pub(crate) mod sweep;
+pub(crate) mod write;
