@@ -5,7 +5,7 @@ use crate::layout::hint::{HINT_DEPTH, HintKind};
 use crate::layout::participant::ParticipantId;
 use crate::local::{Local, take_fitting};
 use crate::segment::Segment;
-use crate::sync::Ordering;
+use crate::sync::unmodelled::Ordering;
 
 /// A participant acting on a region.
 #[derive(Clone, Copy, Debug)]

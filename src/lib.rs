@@ -67,12 +67,12 @@
 //! `docs/design.md` in the repository says how it works: the layout, and every protocol step by step with what is left when
 //! a process is killed after it.
 
+#![cfg_attr(loom, allow(dead_code, missing_docs, reason = "models use a part of it"))]
+
 extern crate self as inplace;
 
 mod actor;
 mod arena;
-pub mod codec;
-pub mod connector;
 mod error;
 mod fingerprint;
 mod index;
@@ -83,24 +83,42 @@ mod names;
 mod participants;
 mod pins;
 mod protocol;
-pub mod proxy;
-mod region;
 mod segment;
-pub mod store;
 mod sync;
 mod sys;
-mod view;
 mod writer;
 
+#[cfg(not(loom))]
+pub mod codec;
+#[cfg(not(loom))]
+pub mod connector;
+#[cfg(not(loom))]
+pub mod proxy;
+#[cfg(not(loom))]
+mod region;
+#[cfg(not(loom))]
+pub mod store;
+#[cfg(not(loom))]
+mod view;
+
+#[cfg(all(loom, test))]
+mod models;
+
+#[cfg(not(loom))]
+mod offered {
+    pub use crate::codec::Storable;
+    pub use crate::proxy::Proxy;
+    pub use crate::region::{Lifespan, Loan, Pinned, Reaper, Region, RegionOptions};
+    pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
+    pub use crate::view::View;
+}
+
 pub use bytemuck;
-pub use codec::Storable;
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
 pub use inplace_derive::{element, storable};
 pub use key::Key;
+#[cfg(not(loom))]
+pub use offered::*;
 pub use protocol::check::Report;
-pub use proxy::Proxy;
-pub use region::{Lifespan, Loan, Pinned, Reaper, Region, RegionOptions};
 pub use rkyv;
-pub use store::{Registration, Store, StoreBuilder, StoreConfig};
-pub use view::View;

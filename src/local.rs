@@ -7,7 +7,7 @@ use crate::layout::hint::HintKind;
 use crate::layout::slot::ObjectId;
 use crate::pins::Gate;
 use crate::segment::Marks;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::unmodelled::{AtomicU32, AtomicU64, Ordering};
 
 const DEPTH: u32 = 64;
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{ObjectId, Slot, SlotWord};
 use crate::segment::Segment;
-use crate::sync::{AtomicU16, AtomicU32, Ordering};
+use crate::sync::{AtomicU16, AtomicU32, Ordering, pause};
 
 /// A count at which another pin is refused: so many views of one object in one process are a leak.
 const TOO_MANY: u16 = 0x8000;
@@ -45,11 +45,7 @@ impl Gate {
     fn wait(&self) {
         let backoff = crossbeam::utils::Backoff::new();
         while self.is_closed() {
-            if backoff.is_completed() {
-                std::thread::sleep(std::time::Duration::from_micros(50));
-            } else {
-                backoff.snooze();
-            }
+            pause(&backoff);
         }
     }
 }

@@ -10,13 +10,16 @@
 //! either the claimer sees RETIRING and backs out, or the retirer sees the claimer's word. Killed after A2: the reaper
 //! finds the intent, whose word carries no tag of this slot; killed after A3: the tag is there and is taken back.
 
+use crossbeam::utils::Backoff;
+
+use super::spans::RESCANS;
 use crate::actor::{Actor, Refusal};
 use crate::index::ClaimedSlot;
 use crate::layout::block::{Block, BlockRef};
 use crate::layout::class::Class;
 use crate::layout::hint::HintKind;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitWord};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, pause};
 
 impl Actor<'_> {
     #[inline]
@@ -97,9 +100,11 @@ impl Actor<'_> {
         claimed: &ClaimedSlot<'_>,
         class: Class,
     ) -> Result<BlockRef, Refusal> {
+        let (backoff, mut rescans) = (Backoff::new(), 0);
         loop {
             let returns = self.returns();
-            if !self.local.is_cell_search_fruitless(class, returns) {
+            // Before it is refused, whatever is remembered: who made a unit free may have stopped before it said so.
+            if rescans > 0 || !self.local.is_cell_search_fruitless(class, returns) {
                 if let Some(block) = self.claim_cell_of_warm_unit(claimed, class)? {
                     return Ok(block);
                 }
@@ -117,9 +122,15 @@ impl Actor<'_> {
                     if let Some(block) = self.claim_any_cell(claimed, class) {
                         return Ok(block);
                     }
-                    if self.retire_empty_slabs() == 0 && self.returns() == returns {
+                    if self.retire_empty_slabs() > 0 || self.returns() != returns {
+                        continue;
+                    }
+                    // A unit that was between two states may be a slab of this class by now, or free.
+                    if rescans == RESCANS || rescans > 0 && !self.is_someone_claiming() {
                         return Err(refused.err().unwrap_or(Refusal::NoSpace { by_system: false }));
                     }
+                    rescans += 1;
+                    pause(&backoff);
                 }
             }
         }

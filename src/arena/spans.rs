@@ -19,10 +19,10 @@ use crate::layout::geometry::UNIT;
 use crate::layout::hint::HintKind;
 use crate::layout::slot::{SlotWord, State};
 use crate::layout::unit::{Unit, UnitWord};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, pause};
 
-/// How often a full arena is searched again because another claimer holds units it may yet give back.
-const RESCANS: u32 = 16;
+/// How often a full arena is searched again because another claimer holds units it may yet give back or make a slab of.
+pub(super) const RESCANS: u32 = if cfg!(loom) { 2 } else { 16 };
 
 /// Which units a search takes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,18 +57,20 @@ impl Actor<'_> {
             }
         }
         let backoff = Backoff::new();
-        for _ in 0..RESCANS {
+        for rescans in 0..RESCANS {
             let returns = self.returns();
             if let Some(block) = self.search_span(claimed, count)? {
                 return Ok(block);
             }
             let may_change = self.retire_empty_slabs() > 0
+                // A unit that was between two states may be free by now.
+                || rescans == 0
                 || self.returns() != returns
                 || self.is_someone_claiming();
             if !may_change {
                 break;
             }
-            backoff.snooze();
+            pause(&backoff);
         }
         Err(full)
     }
@@ -187,7 +189,7 @@ impl Actor<'_> {
     }
 
     /// Whether some span is being claimed or written, or some unit is between two states.
-    fn is_someone_claiming(&self) -> bool {
+    pub(super) fn is_someone_claiming(&self) -> bool {
         (0..self.segment.frontier()).filter_map(|unit| self.segment.unit(unit)).any(|entry| {
             match UnitWord(entry.word.load(Ordering::Relaxed)).get() {
                 Some(Unit::Span(slot)) => self.segment.slot(slot).is_some_and(|slot| {

@@ -1,6 +1,6 @@
 //! Size classes: what a slab's cells measure.
 
-use crate::layout::geometry::{GRANULE, GRANULES_PER_UNIT};
+use crate::layout::geometry::{GRANULE, GRANULES_PER_UNIT, UNIT};
 
 /// Granules of each class: every granule up to 1 KiB, then steps of at most 1/7 up to 8 KiB, then the sizes of which
 /// 7, 6, 5, 4, 3, 2 fill a unit.
@@ -35,6 +35,8 @@ impl Class {
     /// The smallest class that holds `len` bytes; `None` above 32 KiB.
     #[inline]
     pub(crate) fn for_len(len: u64) -> Option<Self> {
+        // Models have large cells only, for a slab of small ones has too many words to explore.
+        let len = if cfg!(loom) { len.max(UNIT / 2) } else { len };
         CLASS_OF_GRANULES.get(len.div_ceil(GRANULE) as usize).map(|&class| Self(class))
     }
 

@@ -13,8 +13,8 @@ pub(crate) const UNIT: u64 = 64 * 1024;
 /// What blocks are aligned to and measured in, in bytes.
 pub(crate) const GRANULE: u64 = 64;
 pub(crate) const GRANULES_PER_UNIT: u64 = UNIT / GRANULE;
-pub(crate) const CHUNK_SLOTS: u64 = 2048;
-pub(crate) const NAME_BUCKETS: u64 = 1024;
+pub(crate) const CHUNK_SLOTS: u64 = if cfg!(loom) { 2 } else { 2048 };
+pub(crate) const NAME_BUCKETS: u64 = if cfg!(loom) { 1 } else { 1024 };
 pub(crate) const HINT_STACKS: u64 = 64;
 /// Bytes of block words one unit can need: a u32 for each of its granules.
 pub(crate) const BLOCK_WORDS_PAGE: u64 = GRANULES_PER_UNIT * 4;

@@ -1,6 +1,6 @@
 //! The first page of a region.
 
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, unmodelled};
 
 /// `INPLACE1`, little-endian.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"INPLACE1");
@@ -43,9 +43,9 @@ pub(crate) struct Header {
     /// Bumped by every fork, after the counts were copied.
     pub(crate) fork_epoch: AtomicU32,
     /// A hint: bumped when units became free, so that a search that was in vain is tried again.
-    pub(crate) returns: AtomicU32,
-    pub(crate) spare: [AtomicU32; 11],
+    pub(crate) returns: unmodelled::AtomicU32,
+    pub(crate) spare: [unmodelled::AtomicU32; 11],
 
     /// Futex words for those who wait for many things at once.
-    pub(crate) wait_buckets: [AtomicU32; WAIT_BUCKETS],
+    pub(crate) wait_buckets: [unmodelled::AtomicU32; WAIT_BUCKETS],
 }

@@ -2,7 +2,7 @@
 
 use crate::layout::class::{CLASSES, Class};
 use crate::layout::geometry::HINT_STACKS;
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::unmodelled::{AtomicU32, AtomicU64};
 
 pub(crate) const HINT_DEPTH: usize = 15;
 

@@ -12,5 +12,5 @@ pub(crate) mod slot;
 pub(crate) mod types;
 pub(crate) mod unit;
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -4,7 +4,8 @@ use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use super::Segment;
-use crate::error::{Error, Result};
+use super::bounds::outside;
+use crate::error::Result;
 use crate::layout::block::BlockRef;
 use crate::layout::class::Class;
 use crate::layout::geometry::{BLOCK_WORDS_PAGE, CHUNK_SLOTS, NAME_BUCKETS};
@@ -43,17 +44,6 @@ impl Segment {
         }
     }
 
-    /// Ids of the entries that were ever used.
-    #[inline]
-    pub(crate) fn participants(&self) -> impl Iterator<Item = ParticipantId> + use<> {
-        let high = self
-            .header()
-            .participants_high
-            .load(Ordering::SeqCst)
-            .min(self.geometry.max_participants);
-        (0..high).map(ParticipantId::new)
-    }
-
     #[inline]
     pub(crate) fn hints(&self, kind: HintKind) -> &HintStack {
         let index = kind.0.min(HintKind::COUNT - 1);
@@ -71,29 +61,6 @@ impl Segment {
         let offset = index % TYPE_ENTRIES * size_of::<TypeEntry>() as u64;
         // SAFETY: the table is committed at creation and the index is inside it.
         unsafe { self.at(self.geometry.types_offset() + offset) }
-    }
-
-    /// Slots below this index are committed.
-    #[inline]
-    pub(crate) fn committed_slots(&self) -> u32 {
-        let chunks =
-            u64::from(self.header().chunks.load(Ordering::Acquire)).min(self.geometry.chunks());
-        (chunks * CHUNK_SLOTS).min(self.geometry.slot_limit()) as u32
-    }
-
-    #[inline]
-    fn is_committed_slot(&self, index: u32) -> bool {
-        index != 0
-            && (index < self.seen_slots.load(Ordering::Relaxed)
-                || self.is_newly_committed_slot(index))
-    }
-
-    #[cold]
-    fn is_newly_committed_slot(&self, index: u32) -> bool {
-        let committed = self.committed_slots();
-        // Never down: `count` relies on what `slot` saw, also when another thread's look is older.
-        self.seen_slots.fetch_max(committed, Ordering::Relaxed);
-        index < committed
     }
 
     #[inline]
@@ -133,29 +100,15 @@ impl Segment {
         unsafe { self.at(chunk + CHUNK_SLOTS * size_of::<Slot>() as u64 + row + inside * 2) }
     }
 
-    /// Units below this index have a committed table entry.
-    #[inline]
-    pub(crate) fn frontier(&self) -> u32 {
-        let frontier = u64::from(self.header().frontier.load(Ordering::Acquire));
-        frontier.min(self.geometry.units()) as u32
-    }
-
     /// A unit's entry; `None` beyond the frontier.
     #[inline]
     pub(crate) fn unit(&self, unit: u32) -> Option<&UnitEntry> {
-        if unit >= self.seen_units.load(Ordering::Relaxed) && !self.is_newly_committed_unit(unit) {
+        if !self.is_committed_unit(unit) {
             return None;
         }
         let offset = self.offsets.units + u64::from(unit) * size_of::<UnitEntry>() as u64;
         // SAFETY: the table is committed below the frontier.
         Some(unsafe { self.at(offset) })
-    }
-
-    #[cold]
-    fn is_newly_committed_unit(&self, unit: u32) -> bool {
-        let frontier = self.frontier();
-        self.seen_units.fetch_max(frontier, Ordering::Relaxed);
-        unit < frontier
     }
 
     /// Where a unit's block words lie in the file: committed before the unit becomes a slab, never punched.
@@ -177,12 +130,6 @@ impl Segment {
             let first: &AtomicU32 = self.at(self.block_words_offset(unit));
             std::slice::from_raw_parts(first, class.cells() as usize)
         }
-    }
-
-    /// Whether a block reference lies inside the data area.
-    #[inline]
-    pub(crate) fn contains(&self, block: BlockRef, len: u64) -> bool {
-        len <= self.geometry.capacity && block.offset() <= self.geometry.capacity - len
     }
 
     /// The first byte of an object, in the read-only mapping.
@@ -219,17 +166,6 @@ impl Segment {
         // SAFETY: just checked to lie inside the mapping.
         unsafe { self.data.load(Ordering::Relaxed).add(block.offset() as usize) }
     }
-
-    /// Sets the bounds of what creation committed.
-    pub(super) fn initialise_bounds(&self) {
-        self.header().frontier.store(self.geometry.initial_frontier() as u32, Ordering::Release);
-        self.header().chunks.store(1, Ordering::Release);
-    }
-}
-
-#[cold]
-fn outside(block: BlockRef, len: u64) -> Error {
-    Error::corrupt(format!("{block:?} with {len} bytes lies outside the data area"))
 }
 
 /// A hint: any address is harmless.

@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use memmap2::{MmapOptions, MmapRaw};
 use shared_memory::Shmem;
 
-use super::{Offsets, Segment};
+use super::mapped::{Offsets, Segment, raw};
 use crate::error::{Error, Result};
 use crate::layout::geometry::{Geometry, PAGE};
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::unmodelled::{AtomicPtr, AtomicU32, Ordering};
 use crate::sys::file::{self, KeptFile};
 
 /// The read-write mapping of a whole region.
@@ -86,7 +86,7 @@ impl Segment {
         file::keep_out_of_dumps(data, geometry.capacity as usize);
         file::keep_out_of_dumps(views.as_mut_ptr(), geometry.capacity as usize);
         file::keep_out_of_children(data, geometry.capacity as usize)?;
-        let descriptor = super::raw(&file);
+        let descriptor = raw(&file);
         let file = KeptFile::new(file)
             .map_err(|error| Error::system("looking at the region's file", error))?;
         Ok(Self {

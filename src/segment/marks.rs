@@ -4,7 +4,7 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use crate::error::{Error, Result};
 use crate::layout::geometry::Geometry;
-use crate::sync::AtomicU64;
+use crate::sync::unmodelled::AtomicU64;
 
 /// A private word per slot, zero at first.
 #[derive(Debug)]

@@ -1,0 +1,177 @@
+//! Slots, cells, units, spans: claimed, returned, retired, trimmed, grown.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, get, mortal, put};
+use crate::layout::geometry::UNIT;
+use crate::layout::slot::ObjectId;
+
+fn both(
+    scene: &Arc<Scene>,
+    one: impl FnOnce(&Scene) -> Option<ObjectId> + Send + 'static,
+    other: impl FnOnce(&Scene) -> Option<ObjectId>,
+) -> [Option<ObjectId>; 2] {
+    let thread = thread::spawn({
+        let scene = Arc::clone(scene);
+        move || one(&scene)
+    });
+    let here = other(scene);
+    [thread.join().unwrap(), here]
+}
+
+fn assert_values(scene: &Scene, ids: [Option<ObjectId>; 2]) {
+    for (id, value) in ids.into_iter().zip([1, 2]) {
+        assert!(id.is_none_or(|id| get(&scene.actor(0), id) == Some(value)));
+    }
+    assert!(ids[0].is_none() || ids[0] != ids[1]);
+}
+
+#[test]
+fn two_puts_get_slots_and_cells_of_their_own_while_the_index_grows() {
+    explore("put | put, growing", 2, || {
+        let scene = Scene::new(Size { objects: 2, units: 1, participants: 2 });
+        let ids = both(&scene, |s| put(&s.actor(1), 1, HALF), |s| put(&s.actor(0), 2, HALF));
+        assert!(ids.iter().all(Option::is_some), "{ids:?}");
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_cell_is_claimed_or_its_slab_retired() {
+    explore("put | retire", 2, || {
+        let scene = Scene::new(Size { objects: 1, units: 1, participants: 2 });
+        let id = put(&scene.actor(0), 0, HALF).unwrap();
+        assert!(scene.actor(0).evict(id));
+        let retire = |s: &Scene| {
+            s.actor(0).retire_empty_slabs();
+            None
+        };
+        let ids = both(&scene, |s| put(&s.actor(1), 1, HALF), retire);
+        assert!(ids[0].is_some());
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_free_unit_is_trimmed_or_made_a_slab() {
+    explore("put | trim", 2, || {
+        let scene = Scene::new(Size { objects: 1, units: 1, participants: 2 });
+        let id = put(&scene.actor(0), 0, HALF).unwrap();
+        assert!(scene.actor(0).evict(id));
+        scene.actor(0).retire_empty_slabs();
+        let ids = both(
+            &scene,
+            |s| put(&s.actor(1), 1, HALF),
+            |s| {
+                s.actor(0).trim_units(u64::MAX);
+                None
+            },
+        );
+        assert!(ids[0].is_some());
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_cell_is_returned_while_its_slab_is_retired() {
+    explore("evict | retire, put a span", 2, || {
+        let scene = Scene::new(Size { objects: 2, units: 1, participants: 2 });
+        let id = put(&scene.actor(0), 0, HALF).unwrap();
+        let evict = move |s: &Scene| {
+            assert!(s.actor(1).evict(id));
+            None
+        };
+        let ids = both(&scene, evict, |s| {
+            s.actor(0).retire_empty_slabs();
+            put(&s.actor(0), 2, UNIT)
+        });
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn two_spans_share_no_unit() {
+    explore("put a span | put a span", 1, || {
+        let scene = Scene::new(Size { objects: 2, units: 3, participants: 2 });
+        let ids =
+            both(&scene, |s| put(&s.actor(1), 1, 2 * UNIT), |s| put(&s.actor(0), 2, 2 * UNIT));
+        assert!(ids.iter().any(Option::is_some), "both gave way");
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_warm_span_is_claimed_by_one_of_two() {
+    explore("evict a span, put | put a span", 2, || {
+        let scene = Scene::new(Size { objects: 2, units: 2, participants: 2 });
+        let id = put(&scene.actor(0), 0, 2 * UNIT).unwrap();
+        let again = move |s: &Scene| {
+            assert!(s.actor(1).evict(id));
+            put(&s.actor(1), 1, HALF)
+        };
+        let ids = both(&scene, again, |s| put(&s.actor(0), 2, UNIT));
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn two_who_warm_units_commit_each_its_own() {
+    explore("put | put a span, cold", 2, || {
+        let scene = Scene::new(Size { objects: 2, units: 2, participants: 2 });
+        let ids = both(&scene, |s| put(&s.actor(1), 1, HALF), |s| put(&s.actor(0), 2, UNIT));
+        assert!(ids.iter().all(Option::is_some), "{ids:?}");
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+/// A victim that puts, while a survivor reaps and puts.
+fn killed(name: &str, warm: u64, work: fn(&Scene)) {
+    explore_deaths(name, move |accesses, deaths| {
+        let scene = Scene::new(Size { objects: 3, units: 2, participants: 2 });
+        if warm > 0 {
+            let id = put(&scene.actor(0), 0, warm).unwrap();
+            assert!(scene.actor(0).evict(id));
+        }
+        let victim = thread::spawn({
+            let (scene, deaths) = (Arc::clone(&scene), Deaths::clone(deaths));
+            move || mortal(&scene, (1, accesses), &deaths, |_| work(&scene))
+        });
+        scene.reap();
+        let id = put(&scene.actor(0), 2, HALF);
+        victim.join().unwrap();
+        assert!(id.is_none_or(|id| get(&scene.actor(0), id) == Some(2)));
+        scene.assert_all_returns();
+        assert!(put(&scene.actor(0), 3, 2 * UNIT).is_some(), "all memory is there again");
+    });
+}
+
+#[test]
+fn killed_in_a_put_a_writer_keeps_nothing() {
+    killed("put", 0, |s| drop(put(&s.actor(1), 1, HALF).is_some()));
+}
+
+#[test]
+fn killed_in_a_put_of_a_cold_span_a_writer_keeps_nothing() {
+    killed("put a cold span", 0, |s| drop(put(&s.actor(1), 1, 2 * UNIT).is_some()));
+}
+
+#[test]
+fn killed_in_a_put_of_a_warm_span_a_writer_keeps_nothing() {
+    killed("put a warm span", 2 * UNIT, |s| drop(put(&s.actor(1), 1, 2 * UNIT).is_some()));
+}
+
+#[test]
+fn killed_in_trim_nobody_finds_a_unit_half_given_back() {
+    killed("trim", HALF, |s| {
+        s.actor(1).retire_empty_slabs();
+        s.actor(1).trim_units(u64::MAX);
+    });
+}

@@ -1,0 +1,263 @@
+//! Joining, leaving, electing, reaping, handing over at a fork.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::scene::{
+    Deaths, HALF, Scene, Size, explore, explore_deaths, get, mortal, put, value_of,
+};
+use crate::participants;
+
+fn size(participants: u32) -> Size {
+    Size { objects: 1, units: 1, participants }
+}
+
+fn spawn<T: 'static>(
+    scene: &Arc<Scene>,
+    work: impl FnOnce(&Scene) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let scene = Arc::clone(scene);
+    thread::spawn(move || work(&scene))
+}
+
+fn join(scene: &Scene) -> Option<participants::Membership> {
+    participants::join(&scene.segment, &scene.locks.source()).unwrap()
+}
+
+#[test]
+fn two_who_join_get_entries_of_their_own() {
+    explore("join | join", 3, || {
+        let scene = Scene::empty(size(2));
+        let other = spawn(&scene, join);
+        let here = join(&scene);
+        let there = other.join().unwrap();
+        // Who meets the other's lock on the way may have to look again.
+        let ids: Vec<_> = [&here, &there].into_iter().flatten().map(|m| m.id).collect();
+        assert!(!ids.is_empty() && (ids.len() == 1 || ids[0] != ids[1]));
+        [here, there].into_iter().flatten().for_each(|m| participants::leave(&scene.segment, m));
+        assert_eq!(scene.reap(), 0);
+    });
+}
+
+#[test]
+fn of_two_who_join_one_gets_the_last_entry() {
+    explore("join | join, one entry", 3, || {
+        let scene = Scene::empty(size(1));
+        let other = spawn(&scene, |s| join(s).is_some());
+        let here = join(&scene).is_some();
+        assert!(!(here && other.join().unwrap()) || scene.reap() == 0);
+    });
+}
+
+#[test]
+fn who_joins_while_an_object_is_evicted_gets_it_whole_or_not_at_all() {
+    explore("join, get | evict, put", 3, || {
+        let scene = Scene::empty(size(2));
+        scene.admit();
+        let id = put(&scene.actor(0), 7, HALF).unwrap();
+        let joiner = spawn(&scene, move |s| {
+            let member = join(s).unwrap();
+            assert_eq!(member.id.index(), 1);
+            assert!(matches!(get(&s.actor(1), id), None | Some(7)));
+            member
+        });
+        assert!(scene.actor(0).evict(id));
+        let next = put(&scene.actor(0), 8, HALF);
+        let member = joiner.join().unwrap();
+        assert!(next.is_none_or(|next| get(&scene.actor(0), next) == Some(8)));
+        drop(member);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn who_leaves_is_never_taken_for_dead() {
+    explore("put, leave | reap, reap", 3, || {
+        let scene = Scene::new(size(2));
+        let leaver = spawn(&scene, |s| {
+            let id = put(&s.actor(1), 7, HALF);
+            let member = s.member(1);
+            s.actor(1).sweep(member.id);
+            participants::leave(&s.segment, member);
+            id
+        });
+        assert_eq!(scene.reap(), 0);
+        let id = leaver.join().unwrap().unwrap();
+        assert_eq!(get(&scene.actor(0), id), Some(7));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn who_takes_the_entry_of_one_who_left_is_not_reaped_for_him() {
+    explore("leave, join, put | reap", 3, || {
+        let scene = Scene::new(size(2));
+        let other = spawn(&scene, |s| {
+            participants::leave(&s.segment, s.member(1));
+            let member = join(s);
+            let writing = member.as_ref().map(|_| s.actor(1).start_writing(HALF).unwrap());
+            let claim = writing.map(crate::protocol::write::Writing::into_claim);
+            (member, claim)
+        });
+        assert_eq!(scene.reap(), 0);
+        let (member, claim) = other.join().unwrap();
+        if let Some(claim) = claim {
+            let actor = scene.actor(1);
+            let writing = crate::protocol::write::Writing::from_claim(actor, claim).unwrap();
+            scene.actor(0).write_block(1, writing.block, &9_u64.to_le_bytes()).unwrap();
+            let id = writing.publish(8, crate::fingerprint::Fingerprint::BYTES);
+            assert_eq!(get(&scene.actor(0), id), Some(9));
+        }
+        drop(member);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn who_takes_the_entry_of_one_who_died_is_not_reaped_for_him() {
+    explore("join, put | reap", 3, || {
+        let scene = Scene::new(size(2));
+        let claim = scene.actor(1).start_writing(HALF).unwrap().into_claim();
+        drop((claim, scene.member(1)));
+        let other = spawn(&scene, |s| {
+            let member = join(s)?;
+            let id = put(&s.actor(1), 7, HALF);
+            Some((member, id))
+        });
+        scene.reap();
+        let joined = other.join().unwrap();
+        if let Some((_member, id)) = &joined {
+            let id = id.expect("the entry is vacant when the slot is free");
+            assert_eq!(get(&scene.actor(0), id), Some(7));
+        }
+        drop(joined);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn two_reapers_undo_once_what_the_dead_left() {
+    explore("reap, put | reap, put", 2, || {
+        let scene = Scene::new(Size { objects: 2, ..size(3) });
+        let claim = scene.actor(2).start_writing(HALF).unwrap().into_claim();
+        drop((claim, scene.member(2)));
+        let other = spawn(&scene, |s| (s.reap(), put(&s.actor(1), 1, HALF)));
+        let (here, mine) = (scene.reap(), put(&scene.actor(0), 2, HALF));
+        let (there, theirs) = other.join().unwrap();
+        assert_eq!(here + there, 1);
+        assert!(mine.is_none_or(|id| get(&scene.actor(0), id) == Some(2)));
+        assert!(theirs.is_none_or(|id| get(&scene.actor(0), id) == Some(1)));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn killed_in_reap_a_reaper_leaves_the_rest_to_the_next() {
+    explore_deaths("reap", |accesses, deaths| {
+        let scene = Scene::new(Size { objects: 2, ..size(3) });
+        let id = put(&scene.actor(0), 7, HALF).unwrap();
+        scene.actor(2).pin(id).unwrap().unwrap().into_counted();
+        let claim = scene.actor(2).start_writing(HALF).unwrap().into_claim();
+        drop((claim, scene.member(2)));
+        let died = Deaths::clone(deaths);
+        let reaper = spawn(&scene, move |s| {
+            mortal(s, (1, accesses), &died, |_| {
+                s.reap();
+            });
+        });
+        assert!(scene.actor(0).evict(id));
+        reaper.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn killed_in_join_nobody_holds_an_entry() {
+    explore_deaths("join", |accesses, deaths| {
+        let scene = Scene::empty(size(2));
+        scene.admit();
+        let died = Deaths::clone(deaths);
+        let joiner = spawn(&scene, move |s| {
+            let joined = crate::sync::modelled::control::die_before(accesses, || join(s));
+            died.fetch_add(u64::from(joined.is_none()), crate::sync::Ordering::Relaxed);
+            drop(joined);
+        });
+        scene.reap();
+        joiner.join().unwrap();
+        scene.assert_all_returns();
+        assert!(join(&scene).is_some());
+    });
+}
+
+#[test]
+fn views_are_counted_for_a_child_while_another_thread_drops_its_own() {
+    explore("fork | drop | evict", 2, || {
+        let scene = Scene::empty(size(3));
+        scene.admit();
+        scene.admit();
+        let id = put(&scene.actor(0), 7, HALF).unwrap();
+        scene.actor(0).pin(id).unwrap().unwrap().into_counted();
+        let dropper = spawn(&scene, move |s| {
+            let slot = s.segment.slot(id.slot()).unwrap();
+            s.actor(0).unpin(id, slot).unwrap();
+        });
+        let evictor = spawn(&scene, move |s| assert!(s.actor(1).evict(id)));
+        let embryo = participants::conceive(&scene.segment, &scene.locks.source()).unwrap();
+        let embryo = embryo.unwrap();
+        scene.actor(0).copy_pins_to(embryo.id);
+        // Nobody was forked: the entry is reaped.
+        embryo.release();
+        dropper.join().unwrap();
+        evictor.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_child_keeps_what_its_parent_gives_back() {
+    explore("fork, child reads | evict, put", 2, || {
+        let scene = Scene::empty(size(3));
+        scene.admit();
+        scene.admit();
+        let id = put(&scene.actor(0), 7, HALF).unwrap();
+        let parents = scene.actor(0).pin(id).unwrap().unwrap();
+        let evictor = spawn(&scene, move |s| {
+            assert!(s.actor(1).evict(id));
+            put(&s.actor(1), 8, HALF)
+        });
+        let embryo = participants::conceive(&scene.segment, &scene.locks.source()).unwrap();
+        let child = embryo.unwrap();
+        scene.actor(0).copy_pins_to(child.id);
+        let pinned = scene.segment.count(child.id, id.slot()).load(crate::sync::Ordering::SeqCst);
+        let membership = child.adopt(&scene.segment).unwrap();
+        assert_eq!(pinned, 1);
+        let slot = parents.slot;
+        drop(parents);
+        let next = evictor.join().unwrap();
+        assert!(next.is_none(), "the child's view is overwritten");
+        scene.actor(2).unpin(id, slot).unwrap();
+        drop(membership);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn who_pins_while_a_fork_copies_is_counted_in_the_child_or_waits() {
+    explore("get | gate, fork", 2, || {
+        let scene = Scene::empty(size(2));
+        scene.admit();
+        let id = put(&scene.actor(0), 7, HALF).unwrap();
+        let reader = spawn(&scene, move |s| {
+            s.actor(0).pin(id).unwrap().map(|pin| assert_eq!(value_of(&pin), 7)).is_some()
+        });
+        let gate = &scene.actor(0).local.gate;
+        gate.close();
+        let embryo = participants::conceive(&scene.segment, &scene.locks.source()).unwrap();
+        let child = embryo.unwrap();
+        scene.actor(0).copy_pins_to(child.id);
+        child.release();
+        gate.open();
+        assert!(reader.join().unwrap());
+        scene.assert_all_returns();
+    });
+}

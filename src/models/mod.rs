@@ -1,0 +1,14 @@
+//! The protocols under loom: the code itself, over modelled words, in every interleaving a memory model allows.
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test --release --lib models -- --nocapture
+//! ```
+//!
+//! Threads of a model are processes, each with its own [`Local`](crate::local::Local), unless it says otherwise.
+
+mod arena;
+mod members;
+mod names;
+mod pins;
+mod promises;
+mod scene;

@@ -1,0 +1,159 @@
+//! Bind, lookup, unbind: all names of a model are in one bucket.
+
+use loom::sync::Arc;
+use loom::thread;
+
+use super::scene::{Deaths, Scene, Size, explore, explore_deaths, mortal, put};
+use crate::layout::slot::ObjectId;
+
+const SIZE: Size = Size { objects: 6, units: 3, participants: 2 };
+
+/// Two objects without blocks.
+fn objects(scene: &Scene) -> [ObjectId; 2] {
+    [1, 2].map(|_| put_empty(scene))
+}
+
+fn put_empty(scene: &Scene) -> ObjectId {
+    let writing = scene.actor(0).start_writing(0).unwrap();
+    writing.publish(0, crate::fingerprint::Fingerprint::BYTES)
+}
+
+fn spawn<T: 'static>(
+    scene: &Arc<Scene>,
+    work: impl FnOnce(&Scene) -> T + 'static,
+) -> thread::JoinHandle<T> {
+    let scene = Arc::clone(scene);
+    thread::spawn(move || work(&scene))
+}
+
+fn lookup(scene: &Scene, name: &str) -> Option<ObjectId> {
+    scene.actor(0).lookup(name).unwrap()
+}
+
+#[test]
+fn of_two_binds_of_one_name_the_later_stays() {
+    explore("bind | bind", 2, || {
+        let scene = Scene::new(SIZE);
+        let [one, other] = objects(&scene);
+        let binder = spawn(&scene, move |s| s.actor(1).bind("name", Some(one)).unwrap());
+        let before_other = scene.actor(0).bind("name", Some(other)).unwrap();
+        let before_one = binder.join().unwrap();
+        match lookup(&scene, "name") {
+            Some(last) if last == one => assert_eq!(before_one, Some(other)),
+            Some(last) if last == other => assert_eq!(before_other, Some(one)),
+            found => panic!("{found:?}"),
+        }
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn two_names_of_one_bucket_are_both_bound() {
+    explore("bind a | bind b", 2, || {
+        let scene = Scene::new(SIZE);
+        let [one, other] = objects(&scene);
+        let binder = spawn(&scene, move |s| s.actor(1).bind("a", Some(one)).unwrap());
+        scene.actor(0).bind("b", Some(other)).unwrap();
+        binder.join().unwrap();
+        assert_eq!((lookup(&scene, "a"), lookup(&scene, "b")), (Some(one), Some(other)));
+        assert_eq!(scene.actor(0).bind("a", None).unwrap(), Some(one));
+        assert_eq!(scene.actor(0).bind("b", None).unwrap(), Some(other));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_lookup_finds_the_old_or_the_new_object_while_a_name_is_bound_anew() {
+    explore("bind | lookup", 3, || {
+        let scene = Scene::new(SIZE);
+        let [one, other] = objects(&scene);
+        scene.actor(0).bind("name", Some(one)).unwrap();
+        let binder = spawn(&scene, move |s| s.actor(1).bind("name", Some(other)).unwrap());
+        let found = lookup(&scene, "name");
+        assert!(found == Some(one) || found == Some(other), "{found:?}");
+        assert_eq!(binder.join().unwrap(), Some(one));
+        assert_eq!(lookup(&scene, "name"), Some(other));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_bucket_is_emptied_or_filled_again() {
+    explore("unbind | bind another", 2, || {
+        let scene = Scene::new(SIZE);
+        let [one, other] = objects(&scene);
+        scene.actor(0).bind("a", Some(one)).unwrap();
+        let binder = spawn(&scene, move |s| s.actor(1).bind("b", Some(other)).unwrap());
+        assert_eq!(scene.actor(0).bind("a", None).unwrap(), Some(one));
+        binder.join().unwrap();
+        assert_eq!((lookup(&scene, "a"), lookup(&scene, "b")), (None, Some(other)));
+        scene.actor(0).bind("b", None).unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+fn killed(name: &str, target: fn(ObjectId) -> Option<ObjectId>) {
+    explore_deaths(name, move |accesses, deaths| {
+        let scene = Scene::new(SIZE);
+        let [one, other] = objects(&scene);
+        scene.actor(0).bind("name", Some(one)).unwrap();
+        let died = Deaths::clone(deaths);
+        let victim = spawn(&scene, move |scene| {
+            mortal(scene, (1, accesses), &died, |actor| drop(actor.bind("name", target(other))));
+        });
+        let meanwhile = lookup(&scene, "name");
+        assert!(meanwhile == Some(one) || meanwhile == target(other), "{meanwhile:?}");
+        victim.join().unwrap();
+        scene.reap();
+        let found = lookup(&scene, "name");
+        assert!(found == Some(one) || found == target(other), "{found:?}");
+        scene.actor(0).bind("name", Some(one)).unwrap();
+        assert_eq!(lookup(&scene, "name"), Some(one));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn killed_in_bind_a_binder_leaves_the_old_or_the_new_object() {
+    killed("bind", Some);
+}
+
+#[test]
+fn killed_in_unbind_a_binder_leaves_the_old_object_or_none() {
+    killed("unbind", |_| None);
+}
+
+#[test]
+fn killed_in_bind_while_another_binds_nothing_of_it_stays() {
+    explore_deaths("bind | bind", |accesses, deaths| {
+        let scene = Scene::new(SIZE);
+        let [one, other] = objects(&scene);
+        let died = Deaths::clone(deaths);
+        let victim = spawn(&scene, move |scene| {
+            mortal(scene, (1, accesses), &died, |actor| drop(actor.bind("b", Some(other))));
+        });
+        scene.actor(0).bind("a", Some(one)).unwrap();
+        victim.join().unwrap();
+        scene.reap();
+        assert_eq!(lookup(&scene, "a"), Some(one));
+        scene.actor(0).bind("a", None).unwrap();
+        let _ = scene.actor(0).bind("b", None).unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_bound_object_that_is_evicted_is_not_found() {
+    explore("lookup | evict", 3, || {
+        let scene = Scene::new(SIZE);
+        let [one, _] = objects(&scene);
+        scene.actor(0).bind("name", Some(one)).unwrap();
+        let evictor = spawn(&scene, move |s| assert!(s.actor(1).evict(one)));
+        assert!(lookup(&scene, "name").is_none_or(|found| found == one));
+        evictor.join().unwrap();
+        assert_eq!(lookup(&scene, "name"), None);
+        let next = put(&scene.actor(0), 8, 0);
+        assert_eq!(lookup(&scene, "name"), None, "{next:?}");
+        scene.assert_all_returns();
+    });
+}

@@ -1,0 +1,237 @@
+//! A region, its participants and what every model asks of them.
+
+use std::time::Instant;
+
+use loom::sync::Arc;
+
+use crate::actor::{Actor, Refusal};
+use crate::error::Result;
+use crate::fingerprint::Fingerprint;
+use crate::layout::geometry::{Geometry, UNIT};
+use crate::layout::participant::ParticipantId;
+use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::local::Local;
+use crate::participants::{self, Membership};
+use crate::protocol::check::Walk;
+use crate::protocol::pin::Pin;
+use crate::protocol::promise::Promised;
+use crate::protocol::sweep;
+use crate::segment::Segment;
+use crate::sync::modelled::{Fences, control};
+use crate::sync::unmodelled::{AtomicU64, Ordering};
+use crate::sys::futex;
+use crate::sys::lock::LockedFile;
+
+/// Bytes of which two cells fill a unit.
+pub(super) const HALF: u64 = UNIT / 2;
+
+/// How large a model is.
+#[derive(Clone, Copy)]
+pub(super) struct Size {
+    pub(super) objects: u32,
+    pub(super) units: u64,
+    pub(super) participants: u32,
+}
+
+/// One region of a model.
+pub(super) struct Scene {
+    pub(super) segment: Segment,
+    pub(super) locks: LockedFile,
+    locals: Vec<Local>,
+    members: std::sync::Mutex<Vec<Option<Membership>>>,
+}
+
+impl Scene {
+    /// A region with all its participants attached.
+    pub(super) fn new(size: Size) -> Arc<Self> {
+        let scene = Self::empty(size);
+        (0..size.participants).for_each(|_| scene.admit());
+        scene
+    }
+
+    /// A region without participants.
+    pub(super) fn empty(size: Size) -> Arc<Self> {
+        let Size { objects, units, participants } = size;
+        let geometry = Geometry::new(units * UNIT, objects, participants).expect("small numbers");
+        let locals = (0..participants).map(|_| Local::new(&geometry).expect("little memory"));
+        Arc::new(Self {
+            locals: locals.collect(),
+            segment: Segment::scratch(geometry),
+            locks: LockedFile::new(),
+            members: std::sync::Mutex::default(),
+        })
+    }
+
+    /// Attaches a participant that stays until it is taken with [`Scene::member`].
+    pub(super) fn admit(&self) {
+        let joined = participants::join(&self.segment, &self.locks.source()).expect("no system");
+        let mut members = self.members.lock().expect("not poisoned");
+        members.push(Some(joined.expect("an entry is vacant")));
+    }
+
+    /// What keeps a participant alive, to be dropped by a thread that dies or leaves.
+    pub(super) fn member(&self, p: usize) -> Membership {
+        self.members.lock().expect("not poisoned")[p].take().expect("taken once")
+    }
+
+    pub(super) fn actor(&self, p: u32) -> Actor<'_> {
+        let local = &self.locals[p as usize];
+        Actor { segment: &self.segment, local, me: ParticipantId::new(p) }
+    }
+
+    pub(super) fn reap(&self) -> usize {
+        sweep::reap_dead(&self.segment, &self.locals[0], &self.locks.source()).expect("no system")
+    }
+
+    fn is_alive(&self, participant: ParticipantId) -> bool {
+        participants::is_alive(&self.locks.source(), participant).expect("no system")
+    }
+
+    /// Everything half done is undone; nothing is broken, and nothing is in the middle of anything.
+    pub(super) fn assert_settled(&self) {
+        self.reap();
+        let report = Walk::over(self.actor(0), &|p| self.is_alive(p));
+        assert!(report.is_clean(), "{report}");
+        assert_eq!((report.in_progress, report.retired, report.pins), (0, 0, 0), "{report}");
+    }
+
+    /// And once everything is evicted, every slot and every byte is back.
+    pub(super) fn assert_all_returns(&self) {
+        self.assert_settled();
+        let actor = self.actor(0);
+        let _ = actor.bind("name", None);
+        for index in 1..self.segment.committed_slots() {
+            let Some(slot) = self.segment.slot(index) else { continue };
+            let word = SlotWord(slot.word.load(crate::sync::Ordering::SeqCst));
+            if !word.is(State::Free) {
+                assert!(actor.evict(ObjectId::new(index, word.generation())), "{word:?}");
+            }
+            let word = SlotWord(slot.word.load(crate::sync::Ordering::SeqCst));
+            assert!(word.is(State::Free), "slot {index}: {word:?}");
+        }
+        actor.retire_empty_slabs();
+        let report = Walk::over(actor, &|p| self.is_alive(p));
+        assert!(report.is_clean() && report.bytes_in_use == 0, "{report}");
+        actor.trim_units(u64::MAX);
+        let report = Walk::over(actor, &|p| self.is_alive(p));
+        assert_eq!(report.bytes_committed, 0, "{report}");
+    }
+
+    /// Waits as `Region::wait` does, but that nothing is lost in a slice: a wake that does not come is a deadlock.
+    pub(super) fn wait(&self, p: u32, id: ObjectId) -> Option<u64> {
+        loop {
+            match self.actor(p).look(id).expect("no count is too high") {
+                Promised::Value(pin) => return Some(value_of(&pin)),
+                Promised::Broken | Promised::Gone => return None,
+                Promised::Pending(slot, word) => {
+                    futex::wait_low(&slot.word, word.futex_half(), None);
+                }
+            }
+        }
+    }
+}
+
+/// Puts a value in a block of so many bytes.
+pub(super) fn put(actor: &Actor<'_>, value: u64, size: u64) -> Option<ObjectId> {
+    match try_put(actor, value, size) {
+        Ok(id) => Some(id),
+        Err(Refusal::NoSlot | Refusal::NoSpace { .. }) => None,
+        Err(Refusal::Error(error)) => panic!("{error}"),
+    }
+}
+
+fn try_put(actor: &Actor<'_>, value: u64, size: u64) -> Result<ObjectId, Refusal> {
+    let writing = actor.start_writing(size)?;
+    actor.write_block(writing.claimed.index, writing.block, &value.to_le_bytes())?;
+    Ok(writing.publish(8, Fingerprint::BYTES))
+}
+
+/// Gives a promise its value.
+pub(super) fn set(actor: &Actor<'_>, id: ObjectId, value: u64) -> Result<(), Refusal> {
+    actor.set_with(id, (HALF, Fingerprint::BYTES), &mut |out| {
+        out.write(&value.to_le_bytes());
+        Ok(())
+    })
+}
+
+pub(super) fn value_of(pin: &Pin<'_>) -> u64 {
+    let bytes = pin.bytes().expect("the block lies inside");
+    u64::from_le_bytes(bytes.try_into().expect("eight bytes were put"))
+}
+
+/// What is read while the object is pinned.
+pub(super) fn get(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
+    actor.pin(id).expect("no count is too high").map(|pin| value_of(&pin))
+}
+
+/// The first object a participant ever puts into a new region.
+pub(super) fn first() -> ObjectId {
+    ObjectId::new(1, 0)
+}
+
+/// Explores every interleaving with at most so many preemptions, and as many more as `INPLACE_PREEMPTIONS` says, with fences on either side of SeqCst accesses.
+pub(super) fn explore(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    explore_with(&[Fences::AfterWrites, Fences::BeforeReads], (name, preemptions), model);
+}
+
+/// `INPLACE_PREEMPTIONS`: how many more than a model asks for.
+fn more_preemptions() -> usize {
+    let asked = std::env::var("INPLACE_PREEMPTIONS").ok();
+    asked.and_then(|asked| asked.parse().ok()).unwrap_or(0)
+}
+
+fn explore_with(
+    fences: &[Fences],
+    (name, preemptions): (&str, usize),
+    model: impl Fn() + Sync + Send + 'static,
+) {
+    let (model, start) = (std::sync::Arc::new(model), Instant::now());
+    let preemptions = preemptions + more_preemptions();
+    let explored = std::sync::Arc::new(AtomicU64::new(0));
+    for &fences in fences {
+        control::set_fences(fences);
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(preemptions);
+        builder.max_branches = 100_000;
+        let (model, counter) = (model.clone(), explored.clone());
+        builder.check(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+            model();
+        });
+    }
+    let count = explored.load(Ordering::Relaxed);
+    println!("{name}: {count} interleavings, {:.1?}", start.elapsed());
+}
+
+/// A participant that is killed before one of its accesses, or after all of them; whoever joins the thread finds it dead.
+pub(super) fn mortal<'a>(
+    scene: &'a Scene,
+    (p, accesses): (u32, u32),
+    deaths: &Deaths,
+    work: impl FnOnce(&Actor<'a>),
+) {
+    let member = scene.member(p as usize);
+    if control::die_before(accesses, || work(&scene.actor(p))).is_none() {
+        deaths.fetch_add(1, Ordering::Relaxed);
+    }
+    drop(member);
+}
+
+/// How many interleavings it died in.
+pub(super) type Deaths = std::sync::Arc<AtomicU64>;
+
+/// Explores a participant killed before each of its accesses, the last of which is the first that it does not reach.
+pub(super) fn explore_deaths<M>(name: &str, model: M)
+where
+    M: Fn(u32, &Deaths) + Sync + Send + Copy + 'static,
+{
+    for accesses in 0.. {
+        let deaths = Deaths::default();
+        let died = deaths.clone();
+        let name = format!("{name}, killed before access {accesses}");
+        explore_with(&[Fences::AfterWrites], (&name, 1), move || model(accesses, &died));
+        if deaths.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What models have in place of a kernel.
+
+pub(crate) mod futex;
+pub(crate) mod lock;
