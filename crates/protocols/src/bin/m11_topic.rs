@@ -229,6 +229,8 @@ fn main() {
         ok &= run(&format!("M11 {mode}: 2 publishers (2+1), subscriber, 1 crash"), &two(back), o());
         ok &= run(&format!("M11 {mode}: publisher (3), 2 subscribers"), &M { crashes: 0, ..many(back) }, o());
         if std::env::args().any(|a| a == "big") {
+            // A tail that was loaded is not ahead, so it says as much as the look at the word.
+            if back { ok &= run("M11 harmless: scan_before_look", &M { mutant: "scan_before_look", ..two(back) }, o()) }
             ok &= run(&format!("M11 {mode}: publisher (3), 2 subscribers, 1 crash"), &many(back), o());
             ok &= run(&format!("M11 {mode}: 2 publishers (2+2), subscriber, 1 crash"), &M { quota: [2, 2, 0], ..two(back) }, wide());
         }
@@ -236,7 +238,7 @@ fn main() {
     for mu in ["reap_keeps_unpublished", "evict_after_cas", "no_look_after_count", "jump_to_the_newest", "publish_no_wake"] {
         ok &= must_fail(&format!("M11 mutant {mu}"), &M { mutant: mu, ..two(false) }, wide());
     }
-    for mu in ["reap_evicts_always", "cursor_stays", "cursor_no_wake", "reap_no_wake", "join_no_wake", "join_without_second_look", "join_at_what_is_replaced_next", "scan_before_look"] {
+    for mu in ["reap_evicts_always", "cursor_stays", "cursor_no_wake", "reap_no_wake", "join_no_wake", "join_without_second_look", "join_at_what_is_replaced_next"] {
         ok &= must_fail(&format!("M11 mutant {mu}"), &M { mutant: mu, ..two(true) }, wide());
     }
     ok &= must_fail("M11 mutant no_help", &M { mutant: "no_help", ..two(false) }, o());
