@@ -20,7 +20,7 @@ use crate::layout::geometry::Geometry;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
 use crate::segment::Segment;
 use crate::sync::Ordering;
-use crate::sys::lock::{HeldByte, Mode, Source, Transient, first_held};
+use crate::sys::lock::{HeldByte, Mode, Source, Transient};
 
 /// The byte of the door, through which everybody comes and goes.
 pub(crate) const DOOR: u64 = 0;
@@ -196,12 +196,14 @@ pub(crate) fn looks_dead(
     Ok(!is_vacant(segment, participant) && !is_alive(source, participant)?)
 }
 
-/// The right to undo what a dead participant left; ends with the drop, or with the death of the one elected.
+/// The right to undo what a dead participant left; ends with the drop, or with the death of the one elected. Held by a
+/// mapping: did it end with the closing of a descriptor, another would be elected, finish, and vacate the entry, and what
+/// its next holder claims would be undone by this one.
 #[derive(Debug)]
 pub(crate) struct Election {
     participant: ParticipantId,
     incarnation: u64,
-    _lock: Transient,
+    _lock: HeldByte,
 }
 
 impl Election {
@@ -220,16 +222,10 @@ pub(crate) fn elect(
     if !looks_dead(segment, source, participant)? {
         return Ok(None);
     }
-    let lock = Transient::open(source).map_err(failed)?;
-    if !lock
-        .try_lock(FIRST_ELECTION + u64::from(participant.index()), Mode::Exclusive)
-        .map_err(failed)?
-    {
-        return Ok(None);
-    }
+    let byte = FIRST_ELECTION + u64::from(participant.index());
+    let Some(lock) = HeldByte::try_take(source, byte).map_err(failed)? else { return Ok(None) };
     let word = word_of(segment, participant);
-    let held = first_held(lock.as_fd(), life_byte(participant), 1).map_err(failed)?;
-    if word.presence() == Some(Presence::Vacant) || held.is_some() {
+    if word.presence() == Some(Presence::Vacant) || is_alive(source, participant)? {
         return Ok(None);
     }
     let incarnation = word.incarnation();

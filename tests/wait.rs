@@ -396,3 +396,45 @@ fn a_stopped_reaper_keeps_nobody_waiting_for_a_value_its_writer_died_over() {
     assert!(region.evict(key).unwrap());
     assert_clean(&region);
 }
+
+#[test]
+fn who_was_told_that_a_promise_broke_never_finds_its_value_later() {
+    let (_alone, _, talk) = start();
+    let name = support::Name::new("broken-for-good");
+    let options = RegionOptions::new().capacity(8 << 20).max_objects(1000);
+    let region = options.create(&name).unwrap();
+    let keeper = promiser(&region, talk, |_, _| ());
+    let key = key_of(&region, talk);
+    let writer = start_child(|| {
+        let never = &mut |_: &mut inplace::connector::BlockWriter<'_>| {
+            talk.say(3);
+            sleep_for_ever()
+        };
+        here(&region).set_with(key, 100, Fingerprint::BYTES, never).unwrap();
+        sleep_for_ever()
+    });
+    talk.hear(3);
+    // As those who were elected to reap the two, and were stopped.
+    let elected = |participant: i64| {
+        let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+        assert_eq!(support::lock(&file, libc::F_WRLCK, 8192 + participant), 0);
+        file
+    };
+    let (keepers, writers) = (elected(1), elected(2));
+    keeper.kill();
+    writer.kill();
+    let is_broken = |answer: Result<(), Error>| {
+        assert!(matches!(answer, Err(Error::Broken { .. })), "{answer:?}");
+    };
+    let wait = || region.wait(key, Some(Duration::from_secs(5))).map(drop);
+    is_broken(wait());
+    is_broken(region.set(key, b"late"));
+    drop(writers);
+    assert_eq!(region.reap().unwrap(), 1);
+    is_broken(region.set(key, b"late"));
+    is_broken(wait());
+    drop(keepers);
+    assert_eq!(region.reap().unwrap(), 1);
+    assert!(region.evict(key).unwrap());
+    assert_clean(&region);
+}

@@ -11,8 +11,10 @@ mod cells;
 mod fill;
 mod spans;
 mod units;
+#[cfg(not(loom))]
 mod usage;
 
+#[cfg(not(loom))]
 pub(crate) use usage::Usage;
 
 use crate::actor::{Actor, Refusal};

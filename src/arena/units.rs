@@ -17,6 +17,7 @@ use crate::layout::unit::{Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
 use crate::sync::Ordering;
 
 /// Changes a unit from one state to another; `false` when it is in neither.
+#[cfg_attr(loom, track_caller)]
 pub(super) fn change(entry: &UnitEntry, from: Unit, to: Unit) -> bool {
     let (from, to) = (UnitWord::new(from).0, UnitWord::new(to).0);
     entry.word.compare_exchange(from, to, Ordering::SeqCst, Ordering::Relaxed).is_ok()

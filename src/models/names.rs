@@ -3,7 +3,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use super::scene::{Deaths, Scene, Size, explore, explore_deaths, mortal, put};
+use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, put};
 use crate::layout::slot::ObjectId;
 
 const SIZE: Size = Size { objects: 6, units: 3, participants: 2 };
@@ -152,7 +152,7 @@ fn a_bound_object_that_is_evicted_is_not_found() {
         assert!(lookup(&scene, "name").is_none_or(|found| found == one));
         evictor.join().unwrap();
         assert_eq!(lookup(&scene, "name"), None);
-        let next = put(&scene.actor(0), 8, 0);
+        let next = put(&scene.actor(0), 8, HALF);
         assert_eq!(lookup(&scene, "name"), None, "{next:?}");
         scene.assert_all_returns();
     });

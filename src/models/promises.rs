@@ -216,7 +216,7 @@ fn killed_in_an_abort_a_keeper_leaves_a_broken_promise() {
 
 #[test]
 fn killed_in_evict_of_a_promise_an_evictor_leaves_no_sleeper() {
-    killed("evict a promise", |scene, id| drop(scene.actor(2).evict(id)));
+    killed("evict a promise", |scene, id| _ = scene.actor(2).evict(id));
 }
 
 #[test]

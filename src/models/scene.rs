@@ -201,6 +201,9 @@ fn explore_with(
     }
     let count = explored.load(Ordering::Relaxed);
     println!("{name}: {count} interleavings, {:.1?}", start.elapsed());
+    for (site, (access, ordering)) in control::take_sites() {
+        println!("SITE {site} {access:?} {ordering}");
+    }
 }
 
 /// A participant that is killed before one of its accesses, or after all of them; whoever joins the thread finds it dead.

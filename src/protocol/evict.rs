@@ -13,7 +13,8 @@
 use crate::actor::Actor;
 use crate::error::Result;
 use crate::layout::block::BlockRef;
-use crate::layout::slot::{BOUND, EVICTED, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::layout::participant::ParticipantId;
+use crate::layout::slot::{BOUND, DOOMED, EVICTED, ObjectId, Slot, SlotWord, State, WAITERS};
 use crate::pins;
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
@@ -27,7 +28,7 @@ pub(crate) fn wake(slot: &Slot) {
 /// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
 /// those who sleep.
 pub(crate) fn retired(word: SlotWord) -> SlotWord {
-    word.with_state(State::Retired).without(EVICTED | BOUND)
+    word.with_state(State::Retired).without(EVICTED | BOUND | DOOMED)
 }
 
 impl<'a> Actor<'a> {
@@ -59,6 +60,24 @@ impl<'a> Actor<'a> {
                         self.try_reclaim(id.slot(), slot, next);
                     }
                     return true;
+                }
+                Err(found) => word = SlotWord(found),
+            }
+        }
+    }
+
+    /// Evicts what was bound to a participant that ended. The words that were seen, never the object by its key: it may
+    /// have been bound to another meanwhile, or to nobody.
+    pub(crate) fn evict_bound(&self, index: u32, slot: &Slot, ended: ParticipantId) {
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        while word.is(State::Ready) && word.has(BOUND) && word.is_owned_by(ended) {
+            let next = retired(word);
+            match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => {
+                    if word.has(WAITERS) {
+                        wake(slot);
+                    }
+                    return self.try_reclaim(index, slot, next);
                 }
                 Err(found) => word = SlotWord(found),
             }

@@ -2,12 +2,17 @@
 //!
 //! ```text
 //! reserve: CAS FREE -> WRITING(me) · keeper = me · word = PENDING
-//! set:     F1 CAS PENDING -> FILLING(me) · F2 block, bytes · F3 CAS loop -> READY, or RETIRED if EVICTED came in ·
-//!          wake · reclaim
-//! abort:   return the block · CAS loop -> PENDING (RETIRED if EVICTED) · keeper NONE? CAS PENDING -> BROKEN · wake
+//! set:     F1 CAS PENDING -> FILLING(me) · F2 block, bytes · F3 CAS loop -> READY, or RETIRED if EVICTED came in,
+//!          BROKEN if DOOMED did · wake · reclaim
+//! abort:   return the block · CAS loop -> PENDING (RETIRED if EVICTED, BROKEN if DOOMED) · keeper NONE? CAS PENDING ->
+//!          BROKEN · wake
 //! fail:    keeper is me · CAS PENDING -> BROKEN · wake
-//! wait:    READY: pin · BROKEN: error · other generation, RETIRED, EVICTED: gone · else CAS WAITERS in, sleep
+//! wait:    READY: pin · BROKEN, DOOMED: error · other generation, RETIRED, EVICTED: gone · else CAS WAITERS in, sleep ·
+//!          keeper dead? CAS PENDING -> BROKEN, or, FILLING by a dead one, DOOMED in · wake
 //! ```
+//!
+//! DOOMED is what makes an answer final that is given before the writer's reaper is done: a writer under the same id, or
+//! one who finds the promise PENDING in between, would else give it a value.
 //!
 //! Killed between any two: the reaper clears the keeper, turns FILLING(dead) into PENDING, and PENDING without a keeper
 //! into BROKEN, and wakes every slot with WAITERS, so nobody sleeps on a promise whose promiser is dead.
@@ -19,7 +24,7 @@ use crate::index::ClaimedSlot;
 use crate::key::Key;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{EVICTED, Link, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::layout::slot::{DOOMED, EVICTED, Link, ObjectId, Slot, SlotWord, State, WAITERS};
 use crate::protocol::evict::{retired, wake};
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
@@ -36,6 +41,24 @@ pub(crate) enum Promised<'a> {
     Gone,
     /// Not yet: sleep on the slot's word as long as it is this one.
     Pending(&'a Slot, SlotWord),
+}
+
+/// The state as promises go: FILLING that is DOOMED is BROKEN.
+fn state_of(word: SlotWord) -> Option<State> {
+    let is_doomed = word.is(State::Filling) && word.has(DOOMED);
+    if is_doomed { Some(State::Broken) } else { word.state() }
+}
+
+/// What FILLING becomes where `next` is wanted.
+fn left(word: SlotWord, next: State) -> SlotWord {
+    let after = if word.has(EVICTED) {
+        retired(word)
+    } else if word.has(DOOMED) {
+        word.with_state(State::Broken).without(DOOMED)
+    } else {
+        word.with_state(next)
+    };
+    after.unowned()
 }
 
 impl<'a> Actor<'a> {
@@ -85,7 +108,7 @@ impl<'a> Actor<'a> {
             if !word.is_generation_of(id) {
                 return Err(gone());
             }
-            match word.state() {
+            match state_of(word) {
                 Some(State::Pending) => {}
                 Some(State::Filling | State::Ready) => {
                     return Err(Error::AlreadySet { key: self.key(id) });
@@ -114,7 +137,7 @@ impl<'a> Actor<'a> {
         let gone = || Error::NotFound { key: self.key(id) };
         let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        match word.state() {
+        match state_of(word) {
             _ if !word.is_generation_of(id) => return Err(gone()),
             Some(State::Pending) => {}
             Some(State::Filling | State::Ready) => {
@@ -150,20 +173,29 @@ impl<'a> Actor<'a> {
         keeper.map_or(Ok(true), |keeper| Ok(!is_alive(keeper)?))
     }
 
-    /// Whether the value was being written by somebody who is dead: only the elected reaper may give the block back.
-    pub(crate) fn is_filled_by_dead(
+    /// Of a promise whose keeper is dead: when its value was being written by somebody who is dead, too, says in the word
+    /// that it will not come. Only the elected reaper may give the block back.
+    pub(crate) fn doom(
         &self,
         slot: &Slot,
         id: ObjectId,
         is_alive: impl Fn(ParticipantId) -> Result<bool>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        match word.owner() {
-            Some(owner) if word.is_generation_of(id) && word.is(State::Filling) => {
-                Ok(!is_alive(owner)?)
-            }
-            _ => Ok(false),
+        let filling = word.is_generation_of(id) && word.is(State::Filling);
+        let Some(owner) = word.owner().filter(|_| filling) else { return Ok(()) };
+        // The word that was seen before its owner was asked for: another may write by now.
+        let doomed = word.with(DOOMED);
+        if !is_alive(owner)?
+            && slot
+                .word
+                .compare_exchange(word.0, doomed.0, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+            && word.has(WAITERS)
+        {
+            wake(slot);
         }
+        Ok(())
     }
 
     /// CAS PENDING -> BROKEN and wake; `false` when it is not PENDING in that generation.
@@ -194,7 +226,7 @@ impl<'a> Actor<'a> {
         let Some(slot) = self.segment.slot(id.slot()) else { return Ok(Promised::Gone) };
         loop {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
-            match word.state() {
+            match state_of(word) {
                 _ if !word.is_generation_of(id) || word.has(EVICTED) => return Ok(Promised::Gone),
                 Some(State::Ready) => {
                     if let Some(pin) = self.pin(id)? {
@@ -232,10 +264,14 @@ impl Filling<'_> {
         let slot = self.claimed.slot;
         slot.len.store(len, Ordering::Relaxed);
         slot.fingerprint.store(fingerprint.get(), Ordering::Relaxed);
-        let evicted = self.actor.leave_filling(&self.claimed, State::Ready);
+        let left = self.actor.leave_filling(&self.claimed, State::Ready);
         let key = self.actor.key(self.claimed.id());
         std::mem::forget(self);
-        if evicted { Err(Error::NotFound { key }) } else { Ok(()) }
+        match left.state() {
+            Some(State::Ready) => Ok(()),
+            Some(State::Broken) => Err(Error::Broken { key }),
+            _ => Err(Error::NotFound { key }),
+        }
     }
 }
 
@@ -248,7 +284,7 @@ impl Drop for Filling<'_> {
         let ClaimedSlot { slot, index, word } = self.claimed;
         self.actor.abandon_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
-        if !self.actor.leave_filling(&self.claimed, State::Pending)
+        if self.actor.leave_filling(&self.claimed, State::Pending).is(State::Pending)
             && slot.keeper.load(Ordering::SeqCst) == 0
         {
             self.actor.break_promise(slot, word.generation());
@@ -257,14 +293,12 @@ impl Drop for Filling<'_> {
 }
 
 impl Actor<'_> {
-    /// CAS loop FILLING -> `next`, or RETIRED when EVICTED came in (`true`); wakes, reclaims.
-    fn leave_filling(&self, claimed: &ClaimedSlot<'_>, next: State) -> bool {
+    /// CAS loop FILLING -> `next`, or RETIRED when EVICTED came in, BROKEN when DOOMED did; wakes, reclaims. What it is.
+    fn leave_filling(&self, claimed: &ClaimedSlot<'_>, next: State) -> SlotWord {
         let slot = claimed.slot;
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         loop {
-            let evicted = word.has(EVICTED);
-            let after = if evicted { retired(word) } else { word.with_state(next) };
-            let after = after.unowned();
+            let after = left(word, next);
             match slot.word.compare_exchange_weak(
                 word.0,
                 after.0,
@@ -272,26 +306,24 @@ impl Actor<'_> {
                 Ordering::SeqCst,
             ) {
                 Ok(_) => {
-                    if word.has(WAITERS) && (evicted || next == State::Ready) {
+                    if word.has(WAITERS) && !after.is(State::Pending) {
                         wake(slot);
                     }
-                    if evicted {
+                    if after.is(State::Retired) {
                         self.try_reclaim(claimed.index, slot, after);
                     }
-                    return evicted;
+                    return after;
                 }
                 Err(found) => word = SlotWord(found),
             }
         }
     }
 
-    /// Undoes FILLING of a dead participant: PENDING again, or RETIRED when EVICTED came in.
+    /// Undoes FILLING of a dead participant: PENDING again, RETIRED when EVICTED came in, BROKEN when DOOMED did.
     pub(crate) fn reap_filling(&self, slot: &Slot, dead: ParticipantId) {
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         while word.is(State::Filling) && word.is_owned_by(dead) {
-            let next =
-                if word.has(EVICTED) { retired(word) } else { word.with_state(State::Pending) };
-            let next = next.unowned();
+            let next = left(word, State::Pending);
             match slot.word.compare_exchange_weak(
                 word.0,
                 next.0,

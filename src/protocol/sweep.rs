@@ -9,7 +9,7 @@ use crate::actor::Actor;
 use crate::error::Result;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{BOUND, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::layout::slot::{Slot, SlotWord, State, WAITERS};
 use crate::local::Local;
 use crate::participants;
 use crate::protocol::evict::wake;
@@ -57,10 +57,7 @@ impl Actor<'_> {
             count.store(0, Ordering::SeqCst);
         }
         self.reclaim_if_retired(index, slot);
-        let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        if word.has(BOUND) && word.is_owned_by(dead) && word.is(State::Ready) {
-            self.evict(ObjectId::new(index, word.generation()));
-        }
+        self.evict_bound(index, slot, dead);
         if SlotWord(slot.word.load(Ordering::SeqCst)).has(WAITERS) {
             wake(slot);
         }

@@ -12,6 +12,7 @@ pub(crate) use std::sync::atomic::{
 
 /// For what is no step of a protocol: locks and registries of one process, whose statics need constants to start with,
 /// and hints, of which any value is as good as another.
+#[cfg_attr(loom, allow(unused_imports, reason = "models use a part of it"))]
 pub(crate) mod unmodelled {
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering,

@@ -70,9 +70,9 @@ type Sites = BTreeMap<Site, (Access, String)>;
 static IS_RECORDING: LazyLock<bool> = LazyLock::new(|| std::env::var_os("INPLACE_SITES").is_some());
 static SITES: Mutex<Sites> = Mutex::new(BTreeMap::new());
 
-/// Every place that was met so far.
-pub(crate) fn sites() -> Sites {
-    SITES.lock().unwrap_or_else(PoisonError::into_inner).clone()
+/// Every place that was met since the last time, when `INPLACE_SITES` is set.
+pub(crate) fn take_sites() -> Sites {
+    std::mem::take(&mut SITES.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// The unwinding of a participant that was killed.
