@@ -29,7 +29,7 @@ use sequences::ops::{Case, case};
 use sequences::play::{ANSWERS, PLAYED, play};
 
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/sequences.txt");
-const CASES: u32 = 400;
+const CASES: u32 = 1000;
 const LONGEST: usize = 60;
 /// What every run must meet, or it proves little.
 const REFUSALS: [&str; 10] = [
@@ -57,17 +57,22 @@ fn run(config: Config, longest: usize, flaw: Option<Flaw>) -> Result<(), TestErr
     let mut runner = TestRunner::new(config);
     let outcome = runner.run(&case(longest), |case| wrong(&case).map_err(TestCaseError::fail));
     let Err(TestError::Fail(mut reason, mut case)) = outcome else { return outcome };
-    // Operations that were of use only until others had become simpler.
-    let mut at = case.ops.len();
-    while at > 0 {
-        at -= 1;
-        let mut without = case.clone();
-        without.ops.remove(at);
-        if let Err(why) = wrong(&without) {
-            (reason, case, at) = (why.into(), without, case.ops.len() - 1);
-        }
+    while let Some((shorter, why)) = shorter(&case, &wrong) {
+        (case, reason) = (shorter, why.into());
     }
     Err(TestError::Fail(reason, case))
+}
+
+/// The sequence without a few operations that were of use only until others had become simpler, if it still fails.
+fn shorter(case: &Case, wrong: &dyn Fn(&Case) -> Result<(), String>) -> Option<(Case, String)> {
+    (1..=3).rev().find_map(|count| {
+        (0..(case.ops.len() + 1).saturating_sub(count)).find_map(|at| {
+            let mut case = case.clone();
+            case.ops.drain(at..at + count);
+            let why = wrong(&case).err()?;
+            Some((case, why))
+        })
+    })
 }
 
 #[test]

@@ -5,28 +5,30 @@ use super::orders::{Content, Id, Order, Refusal, Reply, Token};
 use super::space::{Block, Fit, UNIT, least};
 
 /// What an attempt to claim memory comes to.
-struct Plan<'a> {
+struct Plan {
     demand: Vec<Block>,
     with_slots: bool,
-    /// What is so after success; `false`: the answer was not as it should be.
-    then: Box<dyn Fn(&mut Model, &Reply) -> bool + 'a>,
+    then: Then,
 }
 
+/// What is so after success; `false`: the answer was not as it should be.
+type Then = Box<dyn Fn(&mut Model, &Reply) -> bool>;
+
 /// A plan, or what is answered before any memory is claimed.
-type Attempt<'a> = Result<Plan<'a>, Reply>;
+type Attempt = Result<Plan, Reply>;
 
 fn refused(refusal: Refusal) -> Reply {
     Reply::Refused(refusal)
 }
 
-fn objects<'a>(items: Vec<Content>, state: State) -> Plan<'a> {
+fn objects(items: Vec<Content>, state: State) -> Plan {
     let block = |content: &Content| Block::of(content.len.into());
     let demand = items.iter().map(block).collect();
     let then = move |model: &mut Model, reply: &Reply| {
         let Reply::Made(ids) = reply else { return false };
         let made =
             |(&id, &content): (&Id, &Content)| model.make(id, state, (content, block(&content)));
-        ids.len() == items.len() && ids.iter().zip(&items).map(made).all(|made| made)
+        ids.len() == items.len() && ids.iter().zip(&items).all(made)
     };
     Plan { demand, with_slots: true, then: Box::new(then) }
 }
@@ -68,9 +70,9 @@ impl Model {
     }
 
     /// Memory is claimed; when there is none, once more after the dead were reaped.
-    fn attempted(self, reply: &Reply, plan: &dyn Fn(&Self) -> Attempt<'static>) -> Vec<Self> {
+    fn attempted(self, reply: &Reply, plan: &dyn Fn(&Self) -> Attempt) -> Vec<Self> {
         let mut worlds = Vec::new();
-        let mut succeed = |model: &Self, plan: &Plan<'_>| {
+        let mut succeed = |model: &Self, plan: &Plan| {
             let mut after = model.clone();
             let fits = model.fit(&plan.demand, plan.with_slots) != Fit::Never;
             if fits && !matches!(reply, Reply::Refused(_)) && (plan.then)(&mut after, reply) {
@@ -102,7 +104,7 @@ impl Model {
         worlds
     }
 
-    fn may_refuse(&self, plan: &Plan<'_>, reply: &Reply) -> bool {
+    fn may_refuse(&self, plan: &Plan, reply: &Reply) -> bool {
         let slots = if plan.with_slots { self.free_slots() } else { plan.demand.len() };
         let served = &plan.demand[..slots.min(plan.demand.len())];
         let fit = self.fit(served, plan.with_slots);
@@ -115,7 +117,7 @@ impl Model {
         }
     }
 
-    fn plan(&self, life: Life, order: &Order) -> Attempt<'static> {
+    fn plan(&self, life: Life, order: &Order) -> Attempt {
         let nothing = Content { seed: 0, len: 0 };
         Ok(match order.clone() {
             Order::Put(content) => objects(vec![content], State::Ready),
@@ -160,7 +162,7 @@ impl Model {
         }))
     }
 
-    fn rebinding(&self, name: String, target: Option<Id>) -> Plan<'static> {
+    fn rebinding(&self, name: String, target: Option<Id>) -> Plan {
         let (bucket, before) = (bucket_of(&name), self.means(&name));
         let mut entries: Entries = self.entries(bucket);
         entries.retain(|(bound, _)| *bound != name);

@@ -5,6 +5,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::cast::SEATS;
+
 /// Counted round the living processes; 0 is the test process.
 pub type Who = u8;
 /// Counted round the keys given out, the lively first.
@@ -28,9 +30,9 @@ pub enum Op {
     Loan(Who, u32),
     Publish(Who, Which, Option<u32>),
     DropLoan(Who, Which),
-    Bind(Who, usize, Which),
-    Lookup(Who, usize),
-    Unbind(Who, usize),
+    Bind(Who, Which, Which),
+    Lookup(Who, Which),
+    Unbind(Who, Which),
     Trim(Who),
     Reap(Who),
     /// What a process sees of the whole.
@@ -70,7 +72,7 @@ fn size() -> impl Strategy<Value = u32> {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let (who, which, name) = (any::<Who>, any::<Which>, || 0..3_usize);
+    let (who, which) = (|| 0..SEATS as Who, any::<Which>);
     let objects = prop_oneof![
         12 => (who(), size()).prop_map(|(w, s)| Op::Put(w, s)),
         3 => (who(), vec(size(), 0..5)).prop_map(|(w, s)| Op::PutBatch(w, s)),
@@ -79,7 +81,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (who(), which()).prop_map(|(w, k)| Op::CloneView(w, k)),
         2 => (who(), which()).prop_map(|(w, k)| Op::Look(w, k)),
         1 => (who(), which()).prop_map(|(w, k)| Op::Exists(w, k)),
-        10 => (who(), which()).prop_map(|(w, k)| Op::Evict(w, k)),
+        8 => (who(), which()).prop_map(|(w, k)| Op::Evict(w, k)),
         4 => (who(), which()).prop_map(|(w, k)| Op::Take(w, k)),
     ];
     let tokens = prop_oneof![
@@ -90,9 +92,9 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (who(), size()).prop_map(|(w, s)| Op::Loan(w, s)),
         4 => (who(), which(), proptest::option::of(size())).prop_map(|(w, k, s)| Op::Publish(w, k, s)),
         2 => (who(), which()).prop_map(|(w, k)| Op::DropLoan(w, k)),
-        5 => (who(), name(), which()).prop_map(|(w, n, k)| Op::Bind(w, n, k)),
-        2 => (who(), name()).prop_map(|(w, n)| Op::Lookup(w, n)),
-        3 => (who(), name()).prop_map(|(w, n)| Op::Unbind(w, n)),
+        5 => (who(), which(), which()).prop_map(|(w, n, k)| Op::Bind(w, n, k)),
+        2 => (who(), which()).prop_map(|(w, n)| Op::Lookup(w, n)),
+        3 => (who(), which()).prop_map(|(w, n)| Op::Unbind(w, n)),
         2 => who().prop_map(Op::Trim),
         1 => who().prop_map(Op::Reap),
         1 => who().prop_map(Op::Survey),

@@ -40,6 +40,9 @@ pub fn names() -> [String; 3] {
     [first, same, "another".to_owned()]
 }
 
+/// From this on a number means something unusual.
+const RARELY: Which = 200;
+
 /// One sequence under way.
 struct Play<'a> {
     cast: &'a mut Cast,
@@ -117,15 +120,34 @@ impl Play<'_> {
         self.seat(who, |process| process.has_handle)
     }
 
-    /// A key that was given out: of objects that hold something, and of the two that went last.
+    /// A key that was given out: mostly of an object that holds something, else of one of the two that went last.
     fn key(&self, which: Which) -> Option<Id> {
         let model = self.model();
         let mut ids: Vec<_> = model.objects.keys().copied().collect();
         ids.sort_by_key(|id| model.objects[id].age);
-        let (mut held, gone): (Vec<_>, Vec<_>) =
-            ids.into_iter().partition(|&id| model.has_slot(id));
-        held.extend(gone.iter().rev().take(2));
-        Some(held[usize::from(which).checked_rem(held.len())?])
+        let (mut ids, gone): (Vec<_>, Vec<_>) = ids.into_iter().partition(|&id| model.has_slot(id));
+        if which >= RARELY || ids.is_empty() {
+            ids.extend(gone.iter().rev().take(2));
+        }
+        Some(ids[usize::from(which).checked_rem(ids.len())?])
+    }
+
+    /// Rather a key of an object in a certain state than any.
+    fn key_in(&self, which: Which, wanted: impl Fn(State) -> bool) -> Option<Id> {
+        let is_wanted = |id: &Id| which < RARELY && wanted(self.model().objects[id].state);
+        let near = (0..SLOTS as Which).filter_map(|n| self.key(which.wrapping_add(n)));
+        near.into_iter().find(is_wanted).or_else(|| self.key(which))
+    }
+
+    /// A name, mostly one that is bound.
+    fn name(&self, which: Which) -> String {
+        let bound: Vec<_> =
+            self.names.iter().filter(|name| self.model().means(name).is_some()).collect();
+        let any = &self.names[usize::from(which) % self.names.len()];
+        match usize::from(which).checked_rem(bound.len()) {
+            Some(at) if which < RARELY => bound[at].clone(),
+            _ => any.clone(),
+        }
     }
 
     fn seed(&self, id: Id) -> u16 {
@@ -236,20 +258,18 @@ impl Play<'_> {
             Op::Evict(who, which) => (who, Order::Evict(self.key(*which)?)),
             Op::Reserve(who) => (who, Order::Reserve),
             Op::Set(who, which, len) => {
-                // What is promised is rather set than what is there.
-                let promised =
-                    |id: &Id| matches!(self.model().objects[id].state, State::Promised(_));
-                let some = (0..8).filter_map(|n| self.key(which.wrapping_add(n))).find(promised);
-                let id = some.or_else(|| self.key(*which))?;
+                let id = self.key_in(*which, |state| matches!(state, State::Promised(_)))?;
                 (who, Order::Set(id, self.content(*len)))
             }
             Op::Fail(who, which) => (who, Order::Fail(self.key(*which)?)),
             Op::Loan(who, len) => (who, Order::Loan { content: self.content(*len), keep }),
             Op::Bind(who, name, which) => {
-                (who, Order::Bind(self.names[*name].clone(), self.key(*which)?))
+                let there = |state| matches!(state, State::Ready | State::Promised(_));
+                let name = &self.names[usize::from(*name) % self.names.len()];
+                (who, Order::Bind(name.clone(), self.key_in(*which, there)?))
             }
-            Op::Lookup(who, name) => (who, Order::Lookup(self.names[*name].clone())),
-            Op::Unbind(who, name) => (who, Order::Unbind(self.names[*name].clone())),
+            Op::Lookup(who, name) => (who, Order::Lookup(self.name(*name))),
+            Op::Unbind(who, name) => (who, Order::Unbind(self.name(*name))),
             Op::Trim(who) => (who, Order::Trim),
             Op::Reap(who) => (who, Order::Reap),
             Op::Survey(who) => (who, Order::Check),
