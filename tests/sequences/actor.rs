@@ -7,12 +7,14 @@ use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use inplace::{Error, Fingerprint, Key, Loan, Pinned, Region};
+use inplace::codec::Raw;
+use inplace::{Error, Fingerprint, Key, Loan, Pinned, Region, Store};
 use nix::unistd::{ForkResult, fork};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::orders::{Content, Id, Order, Reply, Token};
+use super::orders::{Content, Id, Order, Reply, Token, lead};
+use super::stores;
 use crate::support::payload;
 
 /// What a process has: a handle, views and loans. A forked child has what its parent had.
@@ -20,6 +22,8 @@ pub struct Actor {
     pub region: Option<Region>,
     pub views: BTreeMap<Token, Pinned>,
     pub loans: BTreeMap<Token, Loan>,
+    /// Over the region, once it was asked for.
+    pub store: Option<Store<Raw>>,
     /// Where the process in each seat gets its orders.
     pub seats: Vec<UnixStream>,
     /// What a child must not keep, so that it ends when the director does.
@@ -103,10 +107,16 @@ impl Actor {
             Order::Close => {
                 drop(self.region.take());
                 self.loans.clear();
+                self.store = None;
             }
             Order::Quit => end(0),
             // SAFETY: ends the process; no other thread exists in it.
             Order::Exit => unsafe { libc::exit(0) },
+            Order::StorePut(_) | Order::StoreGet { .. } | Order::StoreEvict(_) => {
+                let region = self.region.as_ref().unwrap();
+                let store = self.store.get_or_insert_with(|| stores::open(region));
+                return stores::obey(store, (region.id(), order));
+            }
             order => {
                 let region = self.region.clone().unwrap();
                 return self.use_region(&region, order);
@@ -184,10 +194,11 @@ impl Actor {
     }
 }
 
-fn id(key: Key) -> Id {
+pub fn id(key: Key) -> Id {
     Id(key.object())
 }
 
 fn seen(bytes: &[u8], seed: u16) -> Reply {
-    Reply::Seen(Some((bytes.len() as u32, payload::blame(Some(seed), bytes))))
+    let len = bytes.len() as u32;
+    Reply::Seen(Some((len, payload::blame(Some(seed), &bytes[lead(seed, len) as usize..]))))
 }

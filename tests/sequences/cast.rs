@@ -79,6 +79,7 @@ impl Cast {
             region: None,
             views: Default::default(),
             loans: Default::default(),
+            store: None,
             seats,
             directors: ends.iter().map(AsRawFd::as_raw_fd).collect(),
         };
@@ -145,6 +146,7 @@ impl Cast {
             }
         }
         self.director.loans.clear();
+        self.director.store = None;
         self.director.views.clear();
         self.director.region = None;
         // What a failed sequence left unread.

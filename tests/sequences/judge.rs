@@ -1,7 +1,9 @@
 //! Whether an answer is one the model allows, and what is so after it.
 
-use super::model::{Entries, Flaw, Life, Model, Process, Standing, State, bucket_block, bucket_of};
-use super::orders::{Content, Id, Order, Refusal, Reply, Token};
+use super::model::{
+    Entries, Flaw, Life, Model, Process, Standing, State, UNITS, bucket_block, bucket_of,
+};
+use super::orders::{Access, Content, Id, Order, Refusal, Reply, Token};
 use super::space::{Block, Fit, UNIT, least};
 
 /// What an attempt to claim memory comes to.
@@ -36,7 +38,7 @@ fn objects(items: Vec<Content>, state: State) -> Plan {
 impl Model {
     /// The states of affairs in which a process can be given this answer; none: it is wrong.
     pub fn judge(mut self, life: Life, order: &Order, reply: &Reply) -> Vec<Self> {
-        if !matches!(order, Order::Check | Order::Keys | Order::Trim) {
+        if !matches!(order, Order::Check | Order::Keys) {
             self.is_trimmed = false;
         }
         match order {
@@ -55,6 +57,7 @@ impl Model {
             | Order::Loan { .. }
             | Order::Bind(..)
             | Order::Unbind(_) => self.attempted(reply, &|model| model.plan(life, order)),
+            Order::StorePut(content) => self.stored(*content, reply),
             order => self.asked(life, order, reply),
         }
     }
@@ -102,6 +105,51 @@ impl Model {
             worlds.push(reaped);
         }
         worlds
+    }
+
+    /// A store guesses how large a block it needs, and what it got is seen at the next look.
+    fn stored(self, content: Content, reply: &Reply) -> Vec<Self> {
+        let exact = Block::of(content.len.into());
+        let reaped = self.reaped();
+        let Reply::Made(ids) = reply else {
+            // At its second attempt the store begins with a block as small as a value may be.
+            let begins_with = if content.is_value() { Block::Cell(64) } else { exact };
+            let is_right = [exact, begins_with].into_iter().any(|block| {
+                let then: Then = Box::new(|_, _| true);
+                reaped.may_refuse(&Plan { demand: vec![block], with_slots: true, then }, reply)
+            });
+            return reaped.only(is_right);
+        };
+        let mut worlds = Vec::new();
+        for model in [&self, &reaped].into_iter().take(1 + self.dead().min(1)) {
+            for block in exact.and_larger(UNITS) {
+                let mut after = model.clone();
+                if model.fit(&[block], true) != Fit::Never
+                    && ids.len() == 1
+                    && after.make(ids[0], State::Ready, (content, block))
+                {
+                    worlds.push(after);
+                }
+            }
+        }
+        worlds
+    }
+
+    fn found(&mut self, (id, as_value, how): (Id, bool, Access), reply: &Reply) -> bool {
+        let object = self.objects[&id];
+        let takes = matches!(how, Access::Take | Access::ResolveAndEvict);
+        *reply
+            == match how {
+                Access::Get | Access::Take if object.state != State::Ready => Reply::Seen(None),
+                _ if object.state != State::Ready => refused(Refusal::NotFound),
+                _ if object.content.is_value() != as_value => refused(Refusal::TypeMismatch),
+                _ => {
+                    if takes {
+                        self.change(id, State::Evicted);
+                    }
+                    Reply::Seen(Some((object.content.payload(), None)))
+                }
+            }
     }
 
     fn may_refuse(&self, plan: &Plan, reply: &Reply) -> bool {
@@ -210,7 +258,8 @@ impl Model {
                 *reply == Reply::Seen(Some((self.objects[&id].content.len, None)))
             }
             Order::Exists(id) => *reply == Reply::Yes(state(&self, id) == State::Ready),
-            Order::Evict(id) => {
+            Order::StoreGet { id, as_value, how, .. } => self.found((*id, *as_value, *how), reply),
+            Order::Evict(id) | Order::StoreEvict(id) => {
                 let there = state(&self, id) != State::Evicted;
                 self.change(*id, State::Evicted);
                 *reply == Reply::Yes(there)
@@ -239,7 +288,7 @@ impl Model {
     fn measured(&mut self, order: &Order, reply: &Reply) -> bool {
         match (order, reply) {
             (Order::Trim, Reply::Count(bytes)) => {
-                let most = super::model::UNITS - least(&self.held_blocks());
+                let most = UNITS - least(&self.held_blocks());
                 self.is_trimmed = true;
                 bytes % UNIT == 0 && *bytes <= most * UNIT
             }

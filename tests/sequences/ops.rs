@@ -33,6 +33,11 @@ pub enum Op {
     Bind(Who, Which, Which),
     Lookup(Who, Which),
     Unbind(Who, Which),
+    /// As a value that is made anew, or as bytes.
+    StorePut(Who, u32, bool),
+    /// In one of four ways.
+    StoreGet(Who, Which, usize),
+    StoreEvict(Who, Which),
     Trim(Who),
     Reap(Who),
     /// What a process sees of the whole.
@@ -92,12 +97,17 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (who(), size()).prop_map(|(w, s)| Op::Loan(w, s)),
         4 => (who(), which(), proptest::option::of(size())).prop_map(|(w, k, s)| Op::Publish(w, k, s)),
         2 => (who(), which()).prop_map(|(w, k)| Op::DropLoan(w, k)),
-        5 => (who(), which(), which()).prop_map(|(w, n, k)| Op::Bind(w, n, k)),
+        8 => (who(), which(), which()).prop_map(|(w, n, k)| Op::Bind(w, n, k)),
         2 => (who(), which()).prop_map(|(w, n)| Op::Lookup(w, n)),
-        3 => (who(), which()).prop_map(|(w, n)| Op::Unbind(w, n)),
+        4 => (who(), which()).prop_map(|(w, n)| Op::Unbind(w, n)),
         2 => who().prop_map(Op::Trim),
         1 => who().prop_map(Op::Reap),
         1 => who().prop_map(Op::Survey),
+    ];
+    let stores = prop_oneof![
+        4 => (who(), size(), any::<bool>()).prop_map(|(w, s, v)| Op::StorePut(w, s, v)),
+        6 => (who(), which(), select(&[0, 0, 0, 1, 2, 2, 3][..])).prop_map(|(w, k, h)| Op::StoreGet(w, k, h)),
+        1 => (who(), which()).prop_map(|(w, k)| Op::StoreEvict(w, k)),
     ];
     let processes = prop_oneof![
         6 => who().prop_map(Op::Fork),
@@ -108,7 +118,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => who().prop_map(Op::Exit),
         4 => who().prop_map(Op::Kill),
     ];
-    prop_oneof![10 => objects, 7 => tokens, 4 => processes]
+    prop_oneof![10 => objects, 7 => tokens, 4 => stores, 4 => processes]
 }
 
 pub fn case(longest: usize) -> impl Strategy<Value = Case> {

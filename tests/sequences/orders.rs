@@ -28,6 +28,47 @@ pub struct Content {
     pub len: u32,
 }
 
+/// Seeds from here on are of values that a codec makes anew; the others are of bytes that are stored as they are.
+pub const VALUE: u16 = 1 << 15;
+/// What such a value begins with, before its length.
+const OUTLINE: u32 = 8;
+
+impl Content {
+    /// A value made of so many bytes, and what is stored of it.
+    pub fn value(seed: u16, payload: u32) -> Self {
+        Self { seed: seed | VALUE, len: OUTLINE + varint(payload) + payload }
+    }
+
+    pub fn is_value(self) -> bool {
+        self.seed >= VALUE
+    }
+
+    /// Bytes the value is made of.
+    pub fn payload(self) -> u32 {
+        self.len - lead(self.seed, self.len)
+    }
+}
+
+/// Bytes of a length in postcard's numbers.
+fn varint(len: u32) -> u32 {
+    (u32::BITS - len.leading_zeros()).div_ceil(7).max(1)
+}
+
+/// Stored bytes that come before those a value is made of.
+pub fn lead(seed: u16, len: u32) -> u32 {
+    let fits = |digits: &u32| varint(len - OUTLINE - digits) == *digits;
+    if seed < VALUE { 0 } else { OUTLINE + (1..5).find(fits).unwrap() }
+}
+
+/// How a store is asked for an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    Get,
+    Take,
+    Resolve,
+    ResolveAndEvict,
+}
+
 /// A number by which a process and the model know a view or a loan.
 pub type Token = u32;
 
@@ -81,6 +122,15 @@ pub enum Order {
     Bind(String, Id),
     Lookup(String),
     Unbind(String),
+    StorePut(Content),
+    /// As a value or as bytes, which may not be what it is.
+    StoreGet {
+        id: Id,
+        seed: u16,
+        as_value: bool,
+        how: Access,
+    },
+    StoreEvict(Id),
     Trim,
     Check,
     Keys,
@@ -158,6 +208,7 @@ pub enum Refusal {
     NotOwner,
     TimedOut,
     Severed,
+    TypeMismatch,
     Other(String),
 }
 
@@ -172,6 +223,7 @@ impl From<Error> for Reply {
             Error::Broken { .. } => Refusal::Broken,
             Error::NotOwner { .. } => Refusal::NotOwner,
             Error::TimedOut { .. } => Refusal::TimedOut,
+            Error::TypeMismatch { .. } => Refusal::TypeMismatch,
             Error::Severed => Refusal::Severed,
             other => Refusal::Other(other.to_string()),
         })

@@ -11,7 +11,7 @@ use inplace::{Fingerprint, RegionOptions};
 use super::cast::{Cast, SEATS};
 use super::model::{Flaw, Life, Model, Process, SLOTS, Standing, State, UNITS, bucket_of};
 use super::ops::{Case, Op, Which, Who};
-use super::orders::{Content, Id, Order, Reply, Token};
+use super::orders::{Access, Content, Id, Order, Reply, Token};
 use super::space::UNIT;
 use crate::support::Name;
 
@@ -39,6 +39,8 @@ pub fn names() -> [String; 3] {
     let same = (0..).map(|n| format!("name {n}")).find(of_same).unwrap();
     [first, same, "another".to_owned()]
 }
+
+const ACCESS: [Access; 4] = [Access::Get, Access::Take, Access::Resolve, Access::ResolveAndEvict];
 
 /// From this on a number means something unusual.
 const RARELY: Which = 200;
@@ -215,8 +217,29 @@ impl Play<'_> {
                 let seat = self.user(who).filter(|&seat| seat != 0)?;
                 Some((seat, Order::Close))
             }
+            Op::StorePut(..) | Op::StoreGet(..) | Op::StoreEvict(..) => self.store_order(op),
             _ => self.object_order(op),
         }
+    }
+
+    fn store_order(&mut self, op: &Op) -> Option<(usize, Order)> {
+        let (who, order) = match *op {
+            Op::StorePut(who, len, true) => {
+                let seed = self.number() as u16;
+                (who, Order::StorePut(Content::value(seed, len.min(9345))))
+            }
+            Op::StorePut(who, len, false) => (who, Order::StorePut(self.content(len))),
+            Op::StoreGet(who, which, how) => {
+                let id = self.key(which)?;
+                let content = self.model().objects[&id].content;
+                // Sometimes as what it is not.
+                let as_value = content.is_value() == (which % 8 != 7);
+                (who, Order::StoreGet { id, seed: content.seed, as_value, how: ACCESS[how] })
+            }
+            Op::StoreEvict(who, which) => (who, Order::StoreEvict(self.key(which)?)),
+            _ => return None,
+        };
+        Some((self.user(who)?, order))
     }
 
     fn view_order(&self, op: &Op, (who, which): (Who, Which)) -> Option<(usize, Order)> {

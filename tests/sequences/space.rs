@@ -28,6 +28,13 @@ impl Block {
         }
     }
 
+    /// This one and all that are larger, up to so many units.
+    pub fn and_larger(self, units: u64) -> impl Iterator<Item = Self> {
+        let cells = CELLS.into_iter().map(Self::Cell);
+        let all = std::iter::once(Self::None).chain(cells).chain((1..=units).map(Self::Span));
+        all.skip_while(move |&block| block != self)
+    }
+
     pub fn bytes(self) -> u64 {
         match self {
             Self::None => 0,
