@@ -103,7 +103,11 @@ impl Actor {
                 return Ok(Reply::Made(vec![id(key?)]));
             }
             Order::Fork { seat } => return Ok(self.fork(*seat)),
-            Order::Open(name) => self.region = Some(Region::open(name)?),
+            Order::Open(name) => {
+                self.region = Some(Region::open(name)?);
+                // It may be one of the region as it was before this process was severed from it.
+                self.store = None;
+            }
             Order::Close => {
                 drop(self.region.take());
                 self.loans.clear();

@@ -367,6 +367,7 @@ impl Model {
         if is_member {
             self.process(life).has_handle = true;
         } else {
+            // What a severed process inherited stays good for nothing.
             self.processes.insert(life, Process::new(Standing::Member));
         }
         self.only(*reply == Reply::Done)

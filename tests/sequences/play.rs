@@ -209,7 +209,7 @@ impl Play<'_> {
             Op::Open(who) => {
                 let name = self.name.as_ref()?.to_string();
                 let seat = self.seat(who, |process| {
-                    !process.has_handle && process.standing != Standing::Severed
+                    !process.has_handle || process.standing == Standing::Severed
                 })?;
                 Some((seat, Order::Open(name)))
             }
