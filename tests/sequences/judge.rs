@@ -316,12 +316,16 @@ impl Model {
             }
             State::Broken => Refusal::Broken,
             State::Evicted => Refusal::NotFound,
-            State::Promised(_) if micros == 0 => Refusal::TimedOut,
             State::Promised(_) => {
-                // Who waits in vain reaps the dead.
-                self.reap();
-                let is_broken = self.objects[&id].state == State::Broken;
-                if is_broken { Refusal::Broken } else { Refusal::TimedOut }
+                // Who waits in vain reaps the dead, unless the time is up before it sleeps.
+                let reaped = self.reaped();
+                let in_time = self.only(*reply == refused(Refusal::TimedOut));
+                let refusal = match reaped.objects[&id].state {
+                    State::Broken => Refusal::Broken,
+                    _ => Refusal::TimedOut,
+                };
+                let slept = reaped.only(micros > 0 && *reply == refused(refusal));
+                return in_time.into_iter().chain(slept).collect();
             }
         };
         self.only(*reply == refused(refusal))

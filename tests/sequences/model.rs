@@ -324,7 +324,7 @@ impl Model {
     }
 
     /// What the dead have begun, promised, and their entries.
-    fn violations(&self) -> usize {
+    pub fn violations(&self) -> usize {
         let dead = self.processes.iter().filter(|(_, process)| process.standing == Standing::Dead);
         dead.map(|(&life, process)| {
             let promised = |object: &&Object| object.state == State::Promised(life);

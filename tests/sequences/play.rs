@@ -388,10 +388,16 @@ impl Play<'_> {
         self.worlds.iter_mut().for_each(|world| world.die(life));
         // Somebody who looks at the process from outside may keep its address space, and its locks, for a moment.
         let start = Instant::now();
-        while self.tell(0, &Order::Check).is_err() && start.elapsed() < Duration::from_secs(1) {
+        while !self.is_known_dead()? && start.elapsed() < Duration::from_secs(1) {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
+    }
+
+    /// Whether so much is broken as the dead left.
+    fn is_known_dead(&mut self) -> Result<bool, String> {
+        let Reply::Report(found) = self.cast.tell(0, &Order::Check)? else { return Ok(true) };
+        Ok(self.worlds.iter().any(|world| found.violations.len() >= world.violations()))
     }
 
     /// When everybody has gone and everything is evicted, all of the region can be used.
