@@ -112,12 +112,9 @@ impl Model {
         let exact = Block::of(content.len.into());
         let reaped = self.reaped();
         let Reply::Made(ids) = reply else {
-            // At its second attempt the store begins with a block as small as a value may be.
-            let begins_with = if content.is_value() { Block::Cell(64) } else { exact };
-            let is_right = [exact, begins_with].into_iter().any(|block| {
-                let then: Then = Box::new(|_, _| true);
-                reaped.may_refuse(&Plan { demand: vec![block], with_slots: true, then }, reply)
-            });
+            let then: Then = Box::new(|_, _| true);
+            let plan = Plan { demand: vec![exact], with_slots: true, then };
+            let is_right = reaped.may_refuse(&plan, reply);
             return reaped.only(is_right);
         };
         let mut worlds = Vec::new();
