@@ -30,7 +30,7 @@ use sequences::ops::{Case, case};
 use sequences::play::{ANSWERS, PLAYED, play};
 
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/sequences.txt");
-const CASES: u32 = 500;
+const CASES: u32 = 300;
 const LONGEST: usize = 60;
 /// What every run must meet, or it proves little.
 const REFUSALS: [&str; 11] = [
