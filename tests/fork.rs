@@ -5,6 +5,7 @@ mod support;
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use inplace::{Error, Fingerprint, Lifespan, Region, RegionOptions, Report};
 use nix::sys::signal::Signal;
@@ -197,6 +198,39 @@ fn a_child_without_an_entry_is_severed_and_harms_nobody() {
     assert_eq!(code, 0);
     assert_eq!(&*view.unwrap(), b"kept");
     assert_eq!((clean(&region).pins, clean(&region).participants), (0, 1));
+}
+
+#[test]
+fn every_operation_of_a_severed_child_is_an_error() {
+    let _alone = alone();
+    let region = anonymous(1);
+    let (key, long) = (region.put(b"kept").unwrap(), Some(Duration::from_secs(9)));
+    let promised = region.reserve().unwrap();
+    let code = in_child(|| {
+        let answers = [
+            region.put(b"x").err(),
+            region.put_batch(&[b"x"]).err(),
+            region.loan(1, Fingerprint::BYTES).err(),
+            region.get(key).err(),
+            region.take(key).err(),
+            region.exists(key).err(),
+            region.evict(key).err(),
+            region.reserve().err(),
+            region.set(promised, b"x").err(),
+            region.fail(promised).err(),
+            region.wait(promised, long).err(),
+            region.bind("name", key).err(),
+            region.lookup("name").err(),
+            region.unbind("name").err(),
+            region.trim().err(),
+            region.keys().err(),
+            region.check().err(),
+            region.reap().err(),
+        ];
+        i32::from(!answers.iter().all(|answer| matches!(answer, Some(Error::Severed))))
+    });
+    assert_eq!(code, 0);
+    clean(&region);
 }
 
 #[test]

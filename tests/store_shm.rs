@@ -3,7 +3,9 @@
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
 
-use inplace::{Error, Proxy, Region, Store};
+use inplace::codec::Serde;
+use inplace::connector::ShmConnector;
+use inplace::{Error, Proxy, Region, RegionOptions, Store};
 
 const SENT: &str = "INPLACE_TEST_SENT";
 
@@ -90,4 +92,17 @@ fn a_store_leaves_nothing_behind_and_its_region_is_whole() {
     store.close().unwrap();
     drop(store);
     assert!(!Region::list().unwrap().contains(&name));
+}
+
+#[test]
+fn a_value_finds_the_room_left_for_its_size_though_a_first_guess_of_it_finds_none() {
+    let region = RegionOptions::new().capacity(64 << 10).max_objects(50).anonymous().unwrap();
+    let store = Store::builder("room").connector(ShmConnector::new(region.clone())).open().unwrap();
+    // The only unit is cut into cells of 4 KiB: none as small as the guess is to be had.
+    region.put(&[1; 4096]).unwrap();
+    assert!(matches!(region.put(b"small"), Err(Error::OutOfSpace { .. })));
+    let value = vec![7_u8; 4000];
+    let key = store.put_as(Serde, &value).unwrap();
+    assert_eq!(*store.get_as::<Serde, Vec<u8>>(key).unwrap().unwrap(), value);
+    assert!(matches!(store.put_as(Serde, &vec![7_u8; 40_000]), Err(Error::OutOfSpace { .. })));
 }

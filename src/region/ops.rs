@@ -356,6 +356,7 @@ impl Region {
     /// # Errors
     /// [`Error::Severed`], [`Error::System`].
     pub fn reap(&self) -> Result<usize> {
+        self.attachment.me()?;
         reap::reap_dead(self.attachment)
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::Codec;
-use crate::connector::{Block, Connector};
+use crate::connector::{Block, BlockWriter, Connector};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -75,7 +75,15 @@ impl Inner {
         });
         let outcome = match first {
             Err(_) if is_wasteful => self.put_exactly(codec, value, written),
-            Err(Error::OutOfSpace { .. }) if guess > hint => self.put_exactly(codec, value, hint),
+            // There is no block as large as the guess, but perhaps one of the size the value has.
+            Err(Error::OutOfSpace { .. }) if written < guess => {
+                if written == 0 {
+                    let mut counter = BlockWriter::new(&mut []);
+                    codec.encode(value, &mut counter)?;
+                    written = counter.position();
+                }
+                self.put_exactly(codec, value, written)
+            }
             outcome => outcome,
         };
         if let (Ok(_), Some(seen)) = (&outcome, seen) {
