@@ -91,3 +91,9 @@ fn bounds_that_say_less_than_creation_commits_neither_divide_by_zero_nor_grow_fo
     survive_with(&[(frontier, 0)]);
     survive_with(&[(chunks, 0), (frontier, 5)]);
 }
+
+#[test]
+fn a_count_that_is_as_high_as_can_be_refuses_a_pin_and_does_not_count_for_ever() {
+    let (row, slots) = (45_056 + 64 * 2048, 40);
+    survive_with(&(0..slots).map(|slot| (row + 4 * slot, u64::MAX)).collect::<Vec<_>>());
+}
