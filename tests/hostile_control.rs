@@ -97,3 +97,22 @@ fn a_count_that_is_as_high_as_can_be_refuses_a_pin_and_does_not_count_for_ever()
     let (row, slots) = (45_056 + 64 * 2048, 40);
     survive_with(&(0..slots).map(|slot| (row + 4 * slot, u64::MAX)).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_walk_over_a_region_where_all_is_broken_ends_soon() {
+    let (words, units) = (192_512, 40_960);
+    let slab_of_single_granules = 3 << 28;
+    let tables = (0..16).map(|unit| (units + 8 * unit, slab_of_single_granules));
+    let flags = (0..16).map(|unit| (units + 8 * unit + 4, 2));
+    let cells = (0..16 * 1024).map(|cell| (words + 4 * cell, cell + 1));
+    survive_with(&tables.chain(flags).chain(cells).collect::<Vec<_>>());
+}
+
+#[test]
+fn spans_that_say_they_are_huge_take_no_memory_to_walk() {
+    let slots = 45_056;
+    // The upper half of a block reference: a span of as many units as there can be.
+    let huge = (0..500).map(|slot| (slots + 64 * slot + 12, 0xbfff_ffc0));
+    let ready = (0..500).map(|slot| (slots + 64 * slot, 4 << 8));
+    survive_with(&huge.chain(ready).collect::<Vec<_>>());
+}
