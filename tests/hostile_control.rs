@@ -4,72 +4,20 @@ mod support;
 
 #[path = "support/hostile.rs"]
 mod hostile;
+#[path = "support/survivors.rs"]
+mod survivors;
 
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use hostile::{Image, Work};
-use nix::sys::wait::WaitStatus;
-use support::random::Random;
-use support::shared::{Atomics, Shared};
-use support::{Name, alone, start_child, watch, watch_for};
-
-struct Progress {
-    seed: AtomicU64,
-}
-
-// SAFETY: made of atomics only.
-unsafe impl Atomics for Progress {}
-
-/// Seeds one child tries: what a closing region leaves in a process is not worth more.
-const BATCH: u64 = 20;
-
-/// How many seeds are tried: `INPLACE_HOSTILE_SEEDS`, or as many as a run of all tests can afford.
-fn seeds(affordable: u64) -> std::ops::Range<u64> {
-    let chosen = std::env::var("INPLACE_HOSTILE_SEEDS").ok().and_then(|text| text.parse().ok());
-    let first = Random::seed("hostile");
-    first..first + chosen.unwrap_or(affordable)
-}
-
-/// Runs `work` in children for every seed; a panic, a fault or a hang of any is a failure.
-fn survive(seeds: std::ops::Range<u64>, work: impl Fn(u64)) {
-    let _alone = alone();
-    let progress = Shared::<Progress>::new();
-    let (mut next, mut failures) = (seeds.start, Vec::new());
-    while next < seeds.end && failures.len() < 5 {
-        watch();
-        let batch = next..seeds.end.min(next + BATCH);
-        let child = start_child(|| {
-            for seed in batch.clone() {
-                watch_for(20);
-                progress.seed.store(seed, Ordering::SeqCst);
-                work(seed);
-            }
-            0
-        });
-        next = match child.wait() {
-            WaitStatus::Exited(_, 0) => batch.end,
-            other => {
-                let seed = progress.seed.load(Ordering::SeqCst);
-                failures.push((seed, other));
-                seed + 1
-            }
-        };
-    }
-    assert!(failures.is_empty(), "{failures:?}");
-}
-
-fn bytes(seed: u64) -> Vec<u8> {
-    let mut random = Random::new(seed);
-    let len = 40 + random.below(400);
-    (0..len).map(|_| random.draw() as u8).collect()
-}
+use support::Name;
+use survivors::{bytes, seeds, survive};
 
 #[test]
 fn wrong_words_in_the_control_area_end_in_results_or_errors() {
     let name = Name::new("words");
     let image = Image::new(&name);
-    survive(seeds(400), |seed| hostile::control(&image, &name, &bytes(seed)));
+    survive(seeds(400), |seed| hostile::control(&image, &name, &bytes(seed, 440)));
 }
 
 /// Opens a region in which some bytes were overwritten, and does everything to it.
