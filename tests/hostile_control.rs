@@ -10,14 +10,31 @@ mod survivors;
 use std::os::unix::fs::FileExt;
 
 use hostile::{Image, Work};
-use support::Name;
+use nix::sys::wait::WaitStatus;
+use support::{Name, start_child};
 use survivors::{bytes, seeds, survive};
 
 #[test]
 fn wrong_words_in_the_control_area_end_in_results_or_errors() {
     let name = Name::new("words");
     let image = Image::new(&name);
-    survive(seeds(400), |seed| hostile::control(&image, &name, &bytes(seed, 440)));
+    survive(seeds(500), |seed| hostile::control(&image, (&name, &bytes(seed, 440)), |_| ()));
+}
+
+#[test]
+fn children_forked_from_a_region_with_wrong_words_end_as_they_want() {
+    let name = Name::new("forks");
+    let image = Image::new(&name);
+    survive(seeds(40), |seed| {
+        hostile::control(&image, (&name, &bytes(seed, 100)), |region| {
+            let child = start_child(|| {
+                Work::on(region, &image.keys).everything();
+                0
+            });
+            assert!(matches!(child.wait(), WaitStatus::Exited(_, 0)));
+            Work::on(region, &image.keys).everything();
+        });
+    });
 }
 
 /// Opens a region in which some bytes were overwritten, and does everything to it.

@@ -19,7 +19,7 @@ const THREADS: u64 = 4;
 
 /// How many rounds each thread makes: `INPLACE_THREAD_ROUNDS`, or as many as a run of all tests can afford.
 fn rounds() -> u64 {
-    std::env::var("INPLACE_THREAD_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(400)
+    std::env::var("INPLACE_THREAD_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2000)
 }
 
 fn region(name: &str) -> Region {
