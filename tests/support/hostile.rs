@@ -214,7 +214,8 @@ pub const STEPS: u64 = 18;
 
 impl<'a> Work<'a> {
     pub fn on(region: &'a Region, keys: &[Key]) -> Self {
-        let mut keys = keys.to_vec();
+        // A header from elsewhere may be of another region.
+        let mut keys: Vec<_> = keys.iter().map(|key| Key::new(region.id(), key.object())).collect();
         // A key is three numbers: region, slot, generation.
         keys.extend([0, 5, 50, 2047, 2048, 0xff_ffff].map(|slot| Key::new(region.id(), slot)));
         keys.push(Key::new(region.id(), u64::MAX));
