@@ -18,14 +18,14 @@ use survivors::{bytes, seeds, survive};
 fn wrong_words_in_the_control_area_end_in_results_or_errors() {
     let name = Name::new("words");
     let image = Image::new(&name);
-    survive(seeds(500), |seed| hostile::control(&image, (&name, &bytes(seed, 440)), |_| ()));
+    survive(seeds(300), |seed| hostile::control(&image, (&name, &bytes(seed, 440)), |_| ()));
 }
 
 #[test]
 fn children_forked_from_a_region_with_wrong_words_end_as_they_want() {
     let name = Name::new("forks");
     let image = Image::new(&name);
-    survive(seeds(40), |seed| {
+    survive(seeds(20), |seed| {
         hostile::control(&image, (&name, &bytes(seed, 100)), |region| {
             let child = start_child(|| {
                 Work::on(region, &image.keys).everything();

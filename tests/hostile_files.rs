@@ -140,7 +140,7 @@ fn a_file_of_which_only_the_header_is_there_works_or_is_refused() {
 fn a_header_over_random_bytes_works_or_is_refused() {
     let name = Name::new("random");
     let image = Image::new(&name);
-    survive(seeds(20), |seed| {
+    survive(seeds(8), |seed| {
         let file = image.write(&name);
         for (start, len, _) in hostile::AREAS {
             let noise = bytes(seed ^ start, 2 * len);
@@ -158,7 +158,7 @@ fn a_header_over_random_bytes_works_or_is_refused() {
 #[test]
 fn random_files_are_refused() {
     let name = Name::new("noise");
-    survive(seeds(200), |seed| {
+    survive(seeds(100), |seed| {
         let mut noise = bytes(seed, 20_000);
         if noise.len() > 8 && seed.is_multiple_of(2) {
             noise[..8].copy_from_slice(b"INPLACE1");

@@ -7,7 +7,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::support::random::Random;
 use crate::support::shared::{Atomics, Shared};
-use crate::support::{alone, start_child, watch, watch_for};
+use crate::support::{alone, start_child, watch_for};
 
 struct Progress {
     seed: AtomicU64,
@@ -19,7 +19,7 @@ unsafe impl Atomics for Progress {}
 /// Seeds one child tries: what a region that can not be left keeps in a process is not worth more.
 const BATCH: u64 = 20;
 /// Seconds one seed may take.
-const PATIENCE: u32 = 20;
+const PATIENCE: u32 = 60;
 
 /// The seeds to try: as many as a run of all tests can afford, or `INPLACE_HOSTILE_SEEDS`.
 pub fn seeds(affordable: u64) -> Range<u64> {
@@ -51,7 +51,7 @@ pub fn endings(
     let progress = Shared::<Progress>::new();
     let (mut next, mut failures) = (seeds.start, Vec::new());
     while next < seeds.end && failures.len() < 5 {
-        watch();
+        watch_for(BATCH as u32 * PATIENCE);
         let batch = next..seeds.end.min(next + BATCH);
         let child = start_child(|| {
             for seed in batch.clone() {
