@@ -67,3 +67,9 @@ fn a_bucket_that_says_a_name_is_longer_than_it_is_takes_no_memory_for_it() {
     lying[..4].copy_from_slice(&u32::MAX.to_le_bytes());
     buckets.hold(&lying);
 }
+
+#[test]
+fn a_key_with_a_sign_for_a_digit_is_refused() {
+    assert!("0000000000001234-+00000000000abcd".parse::<inplace::Key>().is_err());
+    wire::all(b"+000000000001234-000000000000abcd");
+}
