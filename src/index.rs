@@ -94,14 +94,9 @@ impl<'a> Actor<'a> {
         let geometry = self.segment.geometry();
         let chunk = u64::from(committed).div_ceil(CHUNK_SLOTS);
         self.segment.commit(geometry.chunk_offset(chunk), geometry.chunk_stride())?;
-        let chunks = &self.segment.header().chunks;
-        // Release: whoever loads the new count (Acquire) may touch the committed pages.
-        let _ = chunks.compare_exchange(
-            chunk as u32,
-            chunk as u32 + 1,
-            Ordering::SeqCst,
-            Ordering::Relaxed,
-        );
+        // Release: whoever loads the new count (Acquire) may touch the committed pages. Never down, and past a word that is
+        // not what it was read as, or a search would grow for ever.
+        self.segment.header().chunks.fetch_max(chunk as u32 + 1, Ordering::SeqCst);
         self.local.slot_cursor.store(committed, Ordering::Relaxed);
         Ok(())
     }

@@ -75,8 +75,11 @@ impl std::str::FromStr for Key {
     type Err = crate::Error;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let hex =
-            |part: &str| (part.len() == 16).then(|| u64::from_str_radix(part, 16).ok()).flatten();
+        let hex = |part: &str| {
+            // Or a sign would do for the first digit.
+            let is_hex = part.len() == 16 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+            is_hex.then(|| u64::from_str_radix(part, 16).ok()).flatten()
+        };
         text.split_once('-')
             .and_then(|(space, object)| Some(Self::new(hex(space)?, hex(object)?)))
             .ok_or_else(|| crate::Error::InvalidName {

@@ -95,9 +95,9 @@ impl Actor<'_> {
         if start < end {
             self.segment.commit(start, end - start)?;
         }
-        // Release: whoever loads the new frontier (Acquire) may touch the committed entries.
-        let word = &self.segment.header().frontier;
-        let _ = word.compare_exchange(frontier, wanted as u32, Ordering::SeqCst, Ordering::Relaxed);
+        // Release: whoever loads the new frontier (Acquire) may touch the committed entries. Never down, and past a word
+        // that is not what it was read as, or a search would extend for ever.
+        self.segment.header().frontier.fetch_max(wanted as u32, Ordering::SeqCst);
         Ok(true)
     }
 

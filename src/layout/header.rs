@@ -44,7 +44,10 @@ pub(crate) struct Header {
     pub(crate) fork_epoch: AtomicU32,
     /// A hint: bumped when units became free, so that a search that was in vain is tried again.
     pub(crate) returns: unmodelled::AtomicU32,
-    pub(crate) spare: [unmodelled::AtomicU32; 11],
+    pub(crate) spare_word: unmodelled::AtomicU32,
+    /// A hash of what is written once and not only for people.
+    pub(crate) seal: AtomicU64,
+    pub(crate) spare: [unmodelled::AtomicU32; 8],
 
     /// Futex words for those who wait for many things at once.
     pub(crate) wait_buckets: [unmodelled::AtomicU32; WAIT_BUCKETS],

@@ -75,6 +75,8 @@ fn shared_structs() -> Vec<Fields> {
             frontier,
             fork_epoch,
             returns,
+            spare_word,
+            seal,
             spare,
             wait_buckets,
         }),

@@ -1,7 +1,8 @@
 //! `check()`: walks everything and states every broken invariant.
 
-use std::collections::HashMap;
+use std::cell::Cell;
 use std::fmt;
+use std::time::Duration;
 
 use crate::actor::Actor;
 use crate::layout::block::{Block, BlockRef};
@@ -74,16 +75,21 @@ pub(crate) struct Walk<'a> {
     segment: &'a Segment,
     is_alive: &'a dyn Fn(ParticipantId) -> bool,
     report: Report,
-    /// Who owns each unit of a span, by slot.
-    spans: HashMap<u32, u32>,
+    /// How often it may still sleep before it looks again.
+    patience: Cell<u32>,
 }
+
+/// How often what looks broken is looked at again, a millisecond later each time: a walk meets operations under way.
+const LOOKS: u32 = 20;
+/// How often one walk sleeps: where more is broken than operations can be under way, it is not worth waiting.
+const PATIENCE: u32 = 500;
 
 impl<'a> Walk<'a> {
     /// Walks the region.
     pub(crate) fn over(actor: Actor<'a>, is_alive: &'a dyn Fn(ParticipantId) -> bool) -> Report {
         let segment = actor.segment;
-        let (report, spans) = (Report::default(), HashMap::new());
-        let mut walk = Self { actor, segment, is_alive, report, spans };
+        let (report, patience) = (Report::default(), Cell::new(PATIENCE));
+        let mut walk = Self { actor, segment, is_alive, report, patience };
         walk.entries();
         for index in 1..segment.committed_slots() {
             walk.slot(index);
@@ -147,10 +153,6 @@ impl<'a> Walk<'a> {
                         word.owner()
                     ));
                 }
-                if let Some(Block::Span { first, count }) = block.get() {
-                    self.spans
-                        .extend((first..first.saturating_add(count)).map(|unit| (unit, index)));
-                }
             }
             State::Pending => {
                 self.report.pending += 1;
@@ -180,20 +182,26 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Whether the slot's word is what it was: a walk meets operations under way.
-    fn is_still(&self, index: u32, word: SlotWord) -> bool {
-        (0..20).all(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            self.is(index, word) && self.pins(index).next().is_none()
+    /// Whether something is broken now and a little later.
+    fn stays(&self, is_broken: impl Fn() -> bool) -> bool {
+        (0..LOOKS).all(|look| {
+            let left = self.patience.get();
+            if look > 0 && left > 0 {
+                self.patience.set(left - 1);
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            is_broken()
         })
+    }
+
+    /// Whether the slot's word is what it was, and nobody pins it.
+    fn is_still(&self, index: u32, word: SlotWord) -> bool {
+        self.stays(|| self.is(index, word) && self.pins(index).next().is_none())
     }
 
     /// Whether a free slot's pins stay: somebody with a stale key pins it for a moment.
     fn is_still_pinned(&self, index: u32, word: SlotWord) -> bool {
-        (0..20).all(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-            self.is(index, word) && self.pins(index).next().is_some()
-        })
+        self.stays(|| self.is(index, word) && self.pins(index).next().is_some())
     }
 
     fn pins(&self, index: u32) -> impl Iterator<Item = (ParticipantId, u16)> {
@@ -226,10 +234,7 @@ impl<'a> Walk<'a> {
     /// Whether a bucket's version is neither current nor about to be, now and a little later.
     fn is_orphan(&self, index: u32, word: SlotWord) -> bool {
         let id = ObjectId::new(index, word.generation());
-        (0..20).all(|attempt| {
-            if attempt > 0 {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
+        self.stays(|| {
             self.segment.slot(index).is_some_and(|slot| {
                 let bucket = slot.place.load(Ordering::SeqCst).wrapping_sub(1);
                 let is_unfinished =
@@ -258,7 +263,6 @@ impl<'a> Walk<'a> {
             }
             Some(Block::Span { first, count }) => {
                 self.report.bytes_in_use += block.size();
-                self.spans.extend((first..first.saturating_add(count)).map(|unit| (unit, index)));
                 (first..first.saturating_add(count))
                     .all(|unit| self.unit_word(unit) == Some(Unit::Span(index)))
             }
@@ -295,15 +299,12 @@ impl<'a> Walk<'a> {
             }
             Unit::Warming(_) | Unit::Trimming(_) => {}
             Unit::Span(slot) => {
-                let known = self.spans.get(&unit) == Some(&slot);
-                if !known
-                    && self.is_leaked(slot, |block| match block {
-                        Block::Span { first, count } => {
-                            (first..first.saturating_add(count)).contains(&unit)
-                        }
-                        _ => false,
-                    })
-                    && self.unit_word(unit) == Some(word)
+                if self.is_leaked(slot, |block| match block {
+                    Block::Span { first, count } => {
+                        (first..first.saturating_add(count)).contains(&unit)
+                    }
+                    _ => false,
+                }) && self.unit_word(unit) == Some(word)
                 {
                     self.blame(format!(
                         "unit {unit} is leaked: it says slot {slot}, which has another block"
@@ -330,10 +331,7 @@ impl<'a> Walk<'a> {
 
     /// Whether a block that carries a slot's tag is not that slot's, now and a little later.
     fn is_leaked(&self, slot: u32, is_mine: impl Fn(Block) -> bool) -> bool {
-        (0..20).all(|attempt| {
-            if attempt > 0 {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
+        self.stays(|| {
             self.segment.slot(slot).is_none_or(|slot| {
                 let word = SlotWord(slot.word.load(Ordering::SeqCst));
                 let block = BlockRef(slot.block.load(Ordering::SeqCst)).get();

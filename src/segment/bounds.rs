@@ -26,8 +26,8 @@ impl Segment {
     /// Slots below this index are committed.
     #[inline]
     pub(crate) fn committed_slots(&self) -> u32 {
-        let chunks =
-            u64::from(self.header().chunks.load(Ordering::Acquire)).min(self.geometry.chunks());
+        let chunks = u64::from(self.header().chunks.load(Ordering::Acquire));
+        let chunks = chunks.clamp(1, self.geometry.chunks());
         (chunks * CHUNK_SLOTS).min(self.geometry.slot_limit()) as u32
     }
 
@@ -50,7 +50,7 @@ impl Segment {
     #[inline]
     pub(crate) fn frontier(&self) -> u32 {
         let frontier = u64::from(self.header().frontier.load(Ordering::Acquire));
-        frontier.min(self.geometry.units()) as u32
+        frontier.clamp(self.geometry.initial_frontier(), self.geometry.units()) as u32
     }
 
     #[cold]

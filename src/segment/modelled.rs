@@ -74,6 +74,8 @@ fn header() -> Header {
         frontier: AtomicU32::new(0),
         fork_epoch: AtomicU32::new(0),
         returns: unmodelled::AtomicU32::new(0),
+        spare_word: unmodelled::AtomicU32::new(0),
+        seal: AtomicU64::new(0),
         spare: std::array::from_fn(|_| unmodelled::AtomicU32::new(0)),
         wait_buckets: std::array::from_fn(|_| unmodelled::AtomicU32::new(0)),
     }

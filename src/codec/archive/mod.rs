@@ -1,6 +1,8 @@
 //! The default codec: rkyv archives, read in place.
 
 use std::mem::MaybeUninit;
+use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rkyv::api::{access_pos_with_context, root_position};
 use rkyv::bytecheck::CheckBytes;
@@ -22,7 +24,8 @@ use crate::fingerprint::Fingerprint;
 
 /// Archives any [`Storable`] type with rkyv, straight into the block; a resolved object is the archived form, in place.
 ///
-/// The bytes are checked once per process, on first use. A `str` is stored as a `String`, a `[T]` as a `Vec<T>`.
+/// The bytes are checked once per process, on first use. A `str` is stored as a `String`, a `[T]` as a `Vec<T>`. Boxes,
+/// vectors and tables may be nested 256 levels deep: more is an error when it is checked.
 ///
 /// ```
 /// use inplace::Storable;
@@ -248,14 +251,21 @@ where
         let what = format!("{} bytes are too few for a root of {}", bytes.len(), size_of::<A>());
         return Err(Error::Codec { codec: CODEC, what });
     }
-    let mut validator = Validator::new(ArchiveValidator::new(bytes), SharedValidator::new());
-    access_pos_with_context::<A, _, BoxedError>(
-        bytes,
-        root_position::<A>(bytes.len()),
-        &mut validator,
-    )
-    .map_err(failed)
+    let archive = ArchiveValidator::with_max_depth(bytes, NonZeroUsize::new(DEPTH));
+    let mut validator = Validator::new(archive, SharedValidator::new());
+    let root = root_position::<A>(bytes.len());
+    let access = || access_pos_with_context::<A, _, BoxedError>(bytes, root, &mut validator);
+    // rkyv adds up lengths of tables before it looks whether they are possible: where a sum that overflows panics, that is
+    // a refusal, too.
+    match catch_unwind(AssertUnwindSafe(access)) {
+        Ok(found) => found.map_err(failed),
+        Err(_) => Err(Error::Codec { codec: CODEC, what: "an impossible length".into() }),
+    }
 }
+
+/// How deep pointers may be nested, each box, vector or table within another being one level: a check of more might need
+/// more stack than a thread has.
+const DEPTH: usize = 256;
 
 const CODEC: &str = "archive";
 

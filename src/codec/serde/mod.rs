@@ -1,5 +1,6 @@
 //! Any serde type, through postcard.
 
+mod bounded;
 mod probe;
 
 use ::serde::Serialize;
@@ -18,6 +19,8 @@ use crate::fingerprint::Fingerprint;
 /// structure of a type without a value, so all serde objects carry one fingerprint. Their bytes start with an outline
 /// of the type instead: its name and those of its fields or variants. A type with another outline is an error; one that
 /// differs only within its fields may go unnoticed and give wrong values, but never undefined behaviour.
+///
+/// Values may be nested 256 levels deep, and have 65,536 elements that take no bytes: more is an error when it is decoded.
 ///
 /// ```
 /// use inplace::codec::{Codec, Serde, to_vec};
@@ -68,11 +71,11 @@ where
                 std::any::type_name::<T>()
             )));
         }
-        match postcard::take_from_bytes(bytes).map_err(failed)? {
-            (value, []) => Ok(Decoded::owned(Arc::new(value))),
-            (_, rest) => {
-                Err(invalid(format!("{} bytes are left over after the value", rest.len())))
-            }
+        let mut from = postcard::Deserializer::from_bytes(bytes);
+        let value = bounded::decode(&mut from, bytes.len()).map_err(failed)?;
+        match from.finalize().map_err(failed)? {
+            [] => Ok(Decoded::owned(Arc::new(value))),
+            rest => Err(invalid(format!("{} bytes are left over after the value", rest.len()))),
         }
     }
 }

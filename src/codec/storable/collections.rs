@@ -9,6 +9,16 @@ use std::sync::Arc;
 use crate::codec::Storable;
 use crate::fingerprint::Fingerprint;
 
+/// A fingerprint of something whose bytes say how many `E` it has: of elements that take no bytes they could say any number,
+/// and a check would count them for ever.
+const fn counting<E>(fingerprint: Fingerprint) -> Fingerprint {
+    assert!(
+        size_of::<E>() > 0,
+        "elements that take no bytes cannot be archived: store their number"
+    );
+    fingerprint
+}
+
 // SAFETY: the name is this type's alone and it has no parts that could differ.
 unsafe impl Storable for String {
     const FINGERPRINT: Fingerprint = Fingerprint::of_archived::<Self::Archived>("String");
@@ -29,8 +39,9 @@ unsafe impl Storable for CString {
 
 // SAFETY: the name is this type's alone, and its element's fingerprint follows.
 unsafe impl<T: Storable> Storable for Vec<T> {
-    const FINGERPRINT: Fingerprint =
-        Fingerprint::of_archived::<Self::Archived>("Vec").with(T::FINGERPRINT);
+    const FINGERPRINT: Fingerprint = counting::<T::Archived>(
+        Fingerprint::of_archived::<Self::Archived>("Vec").with(T::FINGERPRINT),
+    );
 
     fn type_name() -> String {
         format!("Vec<{}>", T::type_name())
@@ -60,9 +71,11 @@ macro_rules! pointer {
 
         // SAFETY: the name is this pointer's alone, and what it points to follows.
         unsafe impl<T: Storable> Storable for $type<[T]> {
-            const FINGERPRINT: Fingerprint = Fingerprint::of_archived::<Self::Archived>(stringify!($type))
-                .with_str("slice")
-                .with(T::FINGERPRINT);
+            const FINGERPRINT: Fingerprint = counting::<T::Archived>(
+                Fingerprint::of_archived::<Self::Archived>(stringify!($type))
+                    .with_str("slice")
+                    .with(T::FINGERPRINT),
+            );
 
             fn type_name() -> String {
                 format!("{}<[{}]>", stringify!($type), T::type_name())
@@ -91,9 +104,11 @@ where
     V: Storable,
     S: BuildHasher + Default + 'static,
 {
-    const FINGERPRINT: Fingerprint = Fingerprint::of_archived::<Self::Archived>("HashMap")
-        .with(K::FINGERPRINT)
-        .with(V::FINGERPRINT);
+    const FINGERPRINT: Fingerprint = counting::<(K::Archived, V::Archived)>(
+        Fingerprint::of_archived::<Self::Archived>("HashMap")
+            .with(K::FINGERPRINT)
+            .with(V::FINGERPRINT),
+    );
 
     fn type_name() -> String {
         format!("HashMap<{}, {}>", K::type_name(), V::type_name())
@@ -106,8 +121,9 @@ where
     K: Storable<Archived: Hash + Eq> + Hash + Eq,
     S: BuildHasher + Default + 'static,
 {
-    const FINGERPRINT: Fingerprint =
-        Fingerprint::of_archived::<Self::Archived>("HashSet").with(K::FINGERPRINT);
+    const FINGERPRINT: Fingerprint = counting::<K::Archived>(
+        Fingerprint::of_archived::<Self::Archived>("HashSet").with(K::FINGERPRINT),
+    );
 
     fn type_name() -> String {
         format!("HashSet<{}>", K::type_name())

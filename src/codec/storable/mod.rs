@@ -38,6 +38,15 @@ pub type Reviver = Strategy<Pool, BoxedError>;
 /// assert_ne!(<Vec<f64>>::FINGERPRINT, <Vec<u64>>::FINGERPRINT);
 /// ```
 ///
+/// Elements of vectors, slices and hash tables take at least a byte each, or it does not compile: of others, hostile bytes
+/// could claim to be any number.
+///
+/// ```compile_fail
+/// use inplace::Storable;
+///
+/// println!("{:?}", <Vec<()>>::FINGERPRINT);
+/// ```
+///
 /// # Safety
 ///
 /// Types with equal fingerprints must have archived forms of the same layout in which the same bytes are valid: within
@@ -68,15 +77,15 @@ pub unsafe trait Storable:
 }
 
 /// Stands for the type being defined where it holds itself, so that its fingerprint does not depend on itself. `TYPE`
-/// hashes its definition. You never name it.
+/// hashes its definition. You never name it. It takes a byte, as whatever it stands for does.
 #[doc(hidden)]
 #[derive(
     Debug, PartialEq, Eq, PartialOrd, Ord, Hash, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
 )]
 #[rkyv(derive(PartialEq, Eq, PartialOrd, Ord, Hash))]
-pub struct Itself<const TYPE: u64>;
+pub struct Itself<const TYPE: u64>(u8);
 
-// SAFETY: an empty type without invalid bytes.
+// SAFETY: a byte, every value of which is valid.
 unsafe impl<const TYPE: u64> Storable for Itself<TYPE> {
     const FINGERPRINT: Fingerprint =
         Fingerprint::of_archived::<Self::Archived>("Self").with_u64(TYPE);

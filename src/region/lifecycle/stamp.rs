@@ -6,6 +6,7 @@ use std::mem::offset_of;
 use std::os::unix::fs::{FileExt, MetadataExt};
 
 use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
 use crate::layout::geometry::{Geometry, PAGE};
 use crate::layout::header::{Header, LAYOUT_VERSION, MAGIC, layout_fingerprint};
 use crate::region::name::RegionName;
@@ -77,6 +78,16 @@ pub(super) struct Stamp {
     lifespan: u32,
     size: u64,
     pub(super) region: u64,
+    seal: u64,
+    bounds: Bounds,
+}
+
+/// What only grows, and never has less than creation commits.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    chunks: u32,
+    frontier: u32,
+    participants_high: u32,
 }
 
 impl Stamp {
@@ -112,6 +123,12 @@ impl Stamp {
             lifespan: short(offset_of!(Header, lifespan)),
             size,
             region: long(offset_of!(Header, region_id)),
+            seal: long(offset_of!(Header, seal)),
+            bounds: Bounds {
+                chunks: short(offset_of!(Header, chunks)),
+                frontier: short(offset_of!(Header, frontier)),
+                participants_high: short(offset_of!(Header, participants_high)),
+            },
         })
     }
 
@@ -136,17 +153,63 @@ impl Stamp {
         let geometry = Geometry::new(capacity, objects, participants).map_err(|error| {
             not_a_region(format!("its header holds an impossible geometry ({error})"))
         })?;
-        let lifespan = Lifespan::from_word(self.lifespan).ok_or_else(|| {
-            not_a_region(format!("its header holds {} as its life span", self.lifespan))
-        })?;
+        let lifespan = Lifespan::from_word(self.lifespan)
+            .filter(|&lifespan| lifespan != Lifespan::Anonymous)
+            .ok_or_else(|| {
+                not_a_region(format!("its header holds {} as its life span", self.lifespan))
+            })?;
         if geometry.capacity != capacity || self.region == 0 {
             return Err(not_a_region("its header was never finished".to_owned()));
         }
         if self.size != geometry.total() {
             return differs("file size", geometry.total().to_string(), self.size.to_string());
         }
+        let seal = seal((&geometry, self.lifespan), self.region);
+        if self.seal != seal {
+            let found = self.seal;
+            return Err(not_a_region(format!(
+                "its seal is {found:016x}, of this header {seal:016x}"
+            )));
+        }
+        self.bounds.check(&geometry).map_err(not_a_region)?;
         Ok((geometry, lifespan))
     }
+}
+
+impl Bounds {
+    /// # Errors
+    /// What is found and what is possible.
+    fn check(&self, geometry: &Geometry) -> Result<(), String> {
+        let (chunks, units) = (geometry.chunks(), geometry.units());
+        let bounds = [
+            ("index chunks", self.chunks, 1, chunks),
+            ("unit table entries", self.frontier, geometry.initial_frontier(), units),
+            ("participants", self.participants_high, 1, geometry.max_participants.into()),
+        ];
+        for (what, found, least, most) in bounds {
+            if !(least..=most).contains(&u64::from(found)) {
+                return Err(format!(
+                    "its header counts {found} {what} in use, possible are {least} to {most}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the constant part of a header adds up to.
+fn seal((geometry, lifespan): (&Geometry, u32), region: u64) -> u64 {
+    let layout = Fingerprint::of("inplace::seal")
+        .with_u64(LAYOUT_VERSION.into())
+        .with_u64(layout_fingerprint());
+    let numbers = [
+        geometry.capacity,
+        geometry.max_objects.into(),
+        geometry.max_participants.into(),
+        lifespan.into(),
+        region,
+    ];
+    numbers.into_iter().fold(layout, Fingerprint::with_u64).get()
 }
 
 /// Writes the constant part of a new region's header.
@@ -159,6 +222,7 @@ pub(super) fn write(header: &Header, (geometry, lifespan): (&Geometry, Lifespan)
     header.capacity.store(geometry.capacity, Ordering::Relaxed);
     header.max_objects.store(geometry.max_objects, Ordering::Relaxed);
     header.max_participants.store(geometry.max_participants, Ordering::Relaxed);
+    header.seal.store(seal((geometry, lifespan.to_word()), region), Ordering::Relaxed);
     header.created_at.store(crate::participants::now(), Ordering::Relaxed);
     header.creator.store(std::process::id().into(), Ordering::Relaxed);
 }
