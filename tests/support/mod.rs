@@ -13,7 +13,6 @@ pub mod payload;
 pub mod random;
 pub mod shared;
 pub mod small_shm;
-pub mod victims;
 
 const ROLE: &str = "INPLACE_TEST_ROLE";
 const NAME: &str = "INPLACE_TEST_NAME";

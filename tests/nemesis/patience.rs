@@ -1,0 +1,69 @@
+//! How long operations take that nobody has a right to delay.
+//!
+//! Counted is the time in which the process was not stopped itself, without what its thread waited for a processor: on a
+//! machine with more runnable threads than processors that is the scheduler's doing.
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use super::board::Counts;
+use super::history::{Verdict, blame};
+
+/// An operation that takes longer was delayed by another process.
+pub const LIMIT: Duration = Duration::from_secs(2);
+
+/// After so many operations it is asked again how long the thread has waited so far.
+const FRESH: u32 = 64;
+
+pub struct Patience {
+    started: Instant,
+    stops: u32,
+    waited: Duration,
+    age: u32,
+}
+
+/// How long this thread has been runnable and not running, ever. Zero where the system does not say.
+fn waited_for_a_processor() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = text.split_whitespace().nth(1).and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
+}
+
+/// `took`: from start to end; `waited`: of it for a processor, or a little more; `is_stopped`: within it.
+pub fn judge(took: Duration, waited: Duration, is_stopped: bool) -> Verdict {
+    let own = took.saturating_sub(waited);
+    blame(own >= LIMIT && !is_stopped, || {
+        format!("an operation took {took:?}, of which it waited {waited:?} for a processor")
+    })
+}
+
+impl Patience {
+    pub fn new() -> Self {
+        Self { started: Instant::now(), stops: 0, waited: Duration::ZERO, age: FRESH }
+    }
+
+    /// `stops`: how often the process was stopped or continued so far.
+    pub fn start(&mut self, stops: u32) {
+        self.age += 1;
+        if self.age > FRESH {
+            (self.age, self.waited) = (0, waited_for_a_processor());
+        }
+        self.stops = stops;
+        self.started = Instant::now();
+    }
+
+    pub fn end(&mut self, stops: u32, counts: &Counts) -> Verdict {
+        let took = self.started.elapsed();
+        if took.as_nanos() as u64 <= counts.slowest.load(SeqCst) && took < LIMIT {
+            return Ok(());
+        }
+        let waited = waited_for_a_processor().saturating_sub(self.waited);
+        self.age = FRESH;
+        let is_stopped = stops != self.stops || stops % 2 != 0;
+        if !is_stopped {
+            let own = took.saturating_sub(waited);
+            counts.slowest.fetch_max(own.as_nanos() as u64, SeqCst);
+        }
+        judge(took, waited, is_stopped)
+    }
+}
