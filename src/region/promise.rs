@@ -82,7 +82,7 @@ impl<'a> Actor<'a> {
         let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         loop {
-            if !word.is_generation_of(id) {
+            if !word.is_generation_of(id) || word.has(EVICTED) {
                 return Err(gone());
             }
             match word.state() {
@@ -115,7 +115,7 @@ impl<'a> Actor<'a> {
         let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         match word.state() {
-            _ if !word.is_generation_of(id) => return Err(gone()),
+            _ if !word.is_generation_of(id) || word.has(EVICTED) => return Err(gone()),
             Some(State::Pending) => {}
             Some(State::Filling | State::Ready) => {
                 return Err(Error::AlreadySet { key: self.key(id) });
