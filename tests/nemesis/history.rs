@@ -108,7 +108,10 @@ pub struct History {
 pub struct Before {
     pub object: Object,
     is_there: bool,
+    /// Its value is not got any more.
     is_gone: bool,
+    /// An eviction or a take ended it.
+    is_ended: bool,
 }
 
 fn rank_of(word: u64) -> u64 {
@@ -134,10 +137,13 @@ impl History {
 
     pub fn look(&self, object: Object) -> Before {
         let life = self.life(object);
+        let gone = rank_of(life.gone.load(SeqCst));
+        let ended = life.ended[object.generation as usize % REMEMBERED].load(SeqCst);
         Before {
             object,
             is_there: life.there.load(SeqCst) == object.rank(),
-            is_gone: rank_of(life.gone.load(SeqCst)) >= object.rank(),
+            is_gone: gone >= object.rank(),
+            is_ended: gone > object.rank() || ended >= object.rank(),
         }
     }
 
@@ -246,10 +252,17 @@ impl History {
     }
 
     /// A set or a fail said that there is a value, or will be; `own`: how many sets it has begun itself.
-    pub fn was_set(&self, object: Object, own: u64) -> Verdict {
+    pub fn was_set(&self, before: Before, own: u64) -> Verdict {
+        let object = before.object;
         let is_promise = self.keeper(object).is_some();
         let is_alone = self.life(object).setting.count(object) <= own;
-        blame(is_promise && is_alone, || format!("{object:?} is said to be set: nobody has"))
+        blame(is_promise && is_alone, || format!("{object:?} is said to be set: nobody has"))?;
+        blame(before.is_gone, || format!("{object:?} is said to be set after its end"))
+    }
+
+    /// Something said that the object is there, promised, or broken.
+    pub fn was_listed(&self, before: Before) -> Verdict {
+        blame(before.is_ended, || format!("{:?} is listed after its end", before.object))
     }
 
     pub fn begin_fail(&self, object: Object) {

@@ -8,11 +8,13 @@
 mod board;
 mod family;
 mod history;
+mod lies;
 mod names;
 mod patience;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod times;
 mod victim;
 mod worker;
 

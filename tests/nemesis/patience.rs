@@ -23,7 +23,7 @@ pub struct Patience {
 }
 
 /// How long this thread has been runnable and not running, ever. Zero where the system does not say.
-fn waited_for_a_processor() -> Duration {
+pub fn waited_for_a_processor() -> Duration {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanos = text.split_whitespace().nth(1).and_then(|text| text.parse().ok());
     Duration::from_nanos(nanos.unwrap_or(0))

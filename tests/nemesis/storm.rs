@@ -20,7 +20,7 @@ use super::worker::{ACTIONS, Worker, name as name_of};
 
 const CONDUCTOR: usize = 0;
 const KEEPER: usize = 1;
-const SURVIVORS: usize = 2;
+pub const SURVIVORS: usize = 2;
 const INHERITING: usize = 32;
 const OPENING: usize = 64;
 
@@ -55,14 +55,14 @@ impl Weather {
         }
     }
 
-    fn options(&self) -> RegionOptions {
+    pub fn options(&self) -> RegionOptions {
         RegionOptions::new()
             .capacity(self.capacity)
             .max_objects(self.objects)
             .max_participants(self.participants)
     }
 
-    fn values(&self) -> Values {
+    pub fn values(&self) -> Values {
         Values { largest: self.largest }
     }
 
@@ -96,7 +96,8 @@ pub fn run(name: &str, weather: Weather) -> &'static Board {
     payload::prepare();
     let (board, seed) = (Board::new(), Random::seed(name));
     board.is_quiet.store(weather.lie != Lie::None, SeqCst);
-    let setting = Setting { board, name, values: weather.values(), lie: weather.lie };
+    let setting =
+        Setting { board, name, values: weather.values(), lie: weather.lie, is_plain: false };
     // Before anything is attached.
     let keeper = start_child(|| keep_openers(setting, weather, Random::derive(seed, 1)));
     let survivors = (0..weather.survivors).map(|at| {
@@ -252,7 +253,7 @@ impl Survivor {
 }
 
 /// A process that attaches by name, is stopped now and then, and never killed.
-fn survive(setting: Setting<'_>, weather: Weather, (seat, seed): (usize, u64)) -> i32 {
+pub fn survive(setting: Setting<'_>, weather: Weather, (seat, seed): (usize, u64)) -> i32 {
     watch_for(weather.limit());
     let board = setting.board;
     while board.region.load(SeqCst) == 0 {
@@ -282,7 +283,7 @@ fn survive(setting: Setting<'_>, weather: Weather, (seat, seed): (usize, u64)) -
 }
 
 /// A process that is never attached itself and keeps victims that open the region by name.
-fn keep_openers(setting: Setting<'_>, weather: Weather, seed: u64) -> i32 {
+pub fn keep_openers(setting: Setting<'_>, weather: Weather, seed: u64) -> i32 {
     watch_for(weather.limit());
     let board = setting.board;
     let work = |me, seed| victim::open(setting, me, seed);

@@ -43,6 +43,8 @@ pub struct Setting<'a> {
     pub name: &'a str,
     pub values: Values,
     pub lie: Lie,
+    /// Victims neither fork nor have threads.
+    pub is_plain: bool,
 }
 
 /// A victim that was forked from an attached process.
@@ -78,7 +80,10 @@ fn severed(board: &Board) -> i32 {
 
 fn toil(region: &Region, setting: Setting<'_>, me: Me, seed: u64) -> i32 {
     let mut random = Random::new(seed);
-    let kind = Kind::draw(&mut random);
+    let mut kind = Kind::draw(&mut random);
+    if setting.is_plain {
+        kind = Kind { threads: 1, forks: 0, reaps: false, ..kind };
+    }
     let _reaper = kind.reaps.then(|| region.reap_every(Duration::from_millis(2)).unwrap());
     let seeds: Vec<u64> = (0..kind.threads).map(|at| Random::derive(seed, at)).collect();
     let work = |seed| work_alone(region, setting, (me, kind), seed);

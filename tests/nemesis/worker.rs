@@ -340,7 +340,7 @@ impl Worker {
         history.begin_set(object);
         match self.region.set(self.key(object), &self.values.make(value)) {
             Ok(()) => self.judge(history.settled(object, self.values.canonical(value))),
-            Err(Error::AlreadySet { .. }) => self.judge(history.was_set(object, 1)),
+            Err(Error::AlreadySet { .. }) => self.judge(history.was_set(before, 1)),
             other => return self.not_there(object, other),
         }
         Ok(())
@@ -371,7 +371,7 @@ impl Worker {
         }
         history.not_failed(object);
         match outcome {
-            Err(Error::AlreadySet { .. }) => self.judge(history.was_set(object, 0)),
+            Err(Error::AlreadySet { .. }) => self.judge(history.was_set(before, 0)),
             Err(Error::NotOwner { .. }) => {
                 let is_mine = history.keeper(object) == Some(self.me.keeper());
                 let is_wrong = is_mine && !history.may_have_ended(object);
@@ -448,7 +448,7 @@ impl Worker {
         Ok(())
     }
 
-    /// The list of keys holds what was there and stays.
+    /// The list of keys holds what was there and stays, and nothing that was gone.
     fn keys(&mut self, _: Step) -> Outcome {
         let history = &self.board.history;
         let known: Vec<Before> =
@@ -457,9 +457,8 @@ impl Worker {
         let listed: std::collections::HashSet<Object> =
             listed.into_iter().map(Object::of).collect();
         for before in known {
-            if !listed.contains(&before.object) {
-                self.judge(history.missed(before));
-            }
+            let is_listed = listed.contains(&before.object);
+            self.judge(if is_listed { history.was_listed(before) } else { history.missed(before) });
         }
         Ok(())
     }

@@ -1,0 +1,266 @@
+//! Two measures of what the dead cost the living, each printed as a table.
+//!
+//! `INPLACE_KILLS` says how many processes are killed for the first, `INPLACE_STORM_SECONDS` how long the second takes.
+
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use inplace::{Error, Fingerprint, Key, Region, RegionOptions};
+use nix::sys::signal::{Signal, kill};
+
+use super::board::{Board, Lie, Order};
+use super::patience::waited_for_a_processor;
+use super::storm::{self, Weather};
+use super::support::random::Random;
+use super::support::shared::{Atomics, Shared};
+use super::support::{Forked, Name, alone, payload, start_child, watch_for};
+use super::victim::Setting;
+
+/// Of durations, in order.
+struct Times(Vec<Duration>);
+
+impl Times {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort_unstable();
+        Self(times)
+    }
+
+    /// The least that `share` of them do not exceed.
+    fn at(&self, share: f64) -> Duration {
+        let rank = (self.0.len() as f64 * share).ceil() as usize;
+        self.0[rank.clamp(1, self.0.len()) - 1]
+    }
+
+    fn print(&self, what: &str) {
+        println!(
+            "| {what:<38} | {:>9} | {:>9.1?} | {:>9.1?} | {:>9.1?} | {:>9.1?} |",
+            self.0.len(),
+            self.at(0.5),
+            self.at(0.99),
+            self.at(0.999),
+            self.at(1.0)
+        );
+    }
+}
+
+fn print_head(what: &str) {
+    println!("| {what:<38} |         n |       p50 |       p99 |     p99.9 |       max |");
+    println!("|---|---|---|---|---|---|");
+}
+
+/// How a victim holds the memory that a survivor needs.
+#[derive(Clone, Copy, Debug)]
+enum Hold {
+    Loan,
+    ViewOfEvicted,
+    PromiseBeingFilled,
+    HalfWrittenPut,
+}
+
+const HOLDS: [Hold; 4] =
+    [Hold::Loan, Hold::ViewOfEvicted, Hold::PromiseBeingFilled, Hold::HalfWrittenPut];
+const UNIT: usize = 64 << 10;
+const BLOCK: usize = 16 * UNIT;
+
+struct Stage(AtomicU32);
+
+// SAFETY: made of atomics only.
+unsafe impl Atomics for Stage {}
+
+fn until_killed(stage: Shared<Stage>) -> ! {
+    stage.0.store(1, SeqCst);
+    loop {
+        nix::unistd::pause();
+    }
+}
+
+/// In the victim.
+fn hold(region: &Region, how: Hold, key: Option<Key>, stage: Shared<Stage>) -> i32 {
+    let mut fill = |out: &mut inplace::connector::BlockWriter<'_>| {
+        out.write(&vec![1; BLOCK / 2]);
+        until_killed(stage)
+    };
+    let _held = match how {
+        Hold::Loan => region.loan(BLOCK, Fingerprint::BYTES).map(drop_never),
+        Hold::ViewOfEvicted => region.get(key.unwrap()).map(drop_never),
+        Hold::PromiseBeingFilled => {
+            let promise = region.reserve().unwrap();
+            region.set_with(promise, BLOCK, Fingerprint::BYTES, &mut fill)
+        }
+        Hold::HalfWrittenPut => {
+            region.put_with(BLOCK, Fingerprint::BYTES, &mut fill).map(drop_never)
+        }
+    };
+    until_killed(stage)
+}
+
+fn drop_never<T>(held: T) {
+    std::mem::forget(held);
+}
+
+/// Kills one who holds the block; how long until a survivor has put into it.
+fn kill_and_put(region: &Region, how: Hold) -> Duration {
+    let stage = Shared::<Stage>::new();
+    let key = matches!(how, Hold::ViewOfEvicted).then(|| region.put(&vec![2; BLOCK]).unwrap());
+    let victim = start_child(|| hold(region, how, key, stage));
+    while stage.0.load(SeqCst) == 0 {
+        std::thread::yield_now();
+    }
+    if let Some(key) = key {
+        assert!(region.evict(key).unwrap());
+    }
+    let bytes = vec![3; BLOCK];
+    let refused = region.put(&bytes);
+    assert!(matches!(refused, Err(Error::OutOfSpace { .. })), "{how:?} holds what is needed");
+    let start = Instant::now();
+    kill(victim.0, Signal::SIGKILL).unwrap();
+    let key = loop {
+        match region.put(&bytes) {
+            Ok(key) => break key,
+            Err(Error::OutOfSpace { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let took = start.elapsed();
+    victim.wait();
+    assert!(region.evict(key).unwrap());
+    took
+}
+
+/// Leaves room for one block, at the top, and for a few slabs.
+fn fill_up(region: &Region) {
+    let room = region.put(&vec![0; BLOCK]).unwrap();
+    let mut filler = Vec::new();
+    while let Ok(key) = region.put(&[0; UNIT]) {
+        filler.push(key);
+    }
+    for key in filler.split_off(filler.len() - 6).into_iter().chain([room]) {
+        assert!(region.evict(key).unwrap());
+    }
+}
+
+/// A process that puts, gets and evicts small objects until it is killed.
+fn work_beside(name: &str) -> Forked {
+    start_child(|| {
+        watch_for(600);
+        let region = loop {
+            match Region::open(name) {
+                Ok(region) => break region,
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        loop {
+            let key = region.put(&[5; 1000]).unwrap();
+            assert_eq!(region.get(key).unwrap().unwrap()[999], 5);
+            assert!(region.evict(key).unwrap());
+        }
+    })
+}
+
+#[test]
+fn memory_of_the_killed_is_usable_again_within_200_ms() {
+    let _alone = alone();
+    watch_for(600);
+    let kills: usize =
+        std::env::var("INPLACE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let name = Name::new("usable");
+    let options = RegionOptions::new().capacity(8 << 20).max_objects(1000).max_participants(16);
+    let region = options.create(&name).unwrap();
+    fill_up(&region);
+    let others = [work_beside(&name), work_beside(&name)];
+    print_head("from the kill to the put, 2 others work");
+    let mut all = Vec::new();
+    for how in HOLDS {
+        let times: Vec<_> = (0..kills / 4).map(|_| kill_and_put(&region, how)).collect();
+        all.extend(&times);
+        Times::of(times).print(&format!("{how:?}"));
+    }
+    let all = Times::of(all);
+    all.print("all");
+    others.into_iter().for_each(Forked::kill);
+    assert!(all.at(0.99) <= Duration::from_millis(200), "p99 is {:?}", all.at(0.99));
+}
+
+const OPERATIONS: [&str; 3] = ["put of 1000 bytes", "get", "evict"];
+
+/// Times of one survivor's operations, by kind.
+fn survive_and_measure(region: &Region, length: Duration) -> [Times; 3] {
+    let mut times = [const { Vec::new() }; 3];
+    let start = Instant::now();
+    while start.elapsed() < length {
+        let put = Instant::now();
+        let key = region.put(&[6; 1000]).unwrap();
+        let get = Instant::now();
+        let view = region.get(key).unwrap();
+        let got = Instant::now();
+        drop(view);
+        let evict = Instant::now();
+        assert!(region.evict(key).unwrap());
+        let end = Instant::now();
+        times[0].push(get - put);
+        times[1].push(got - get);
+        times[2].push(end - evict);
+    }
+    times.map(Times::of)
+}
+
+/// A survivor at work beside so many others, who are killed and stopped or not.
+fn phase(what: &str, others: usize, is_storm: bool, length: Duration) -> [Times; 3] {
+    let name = Name::new("times");
+    let (board, seed) = (Board::new(), Random::seed(&name));
+    let weather = Weather { survivors: 0, opening: others, ..Weather::lasting(length) };
+    let (values, is_plain) = (weather.values(), others == 1);
+    let setting = Setting { board, name: &name, values, lie: Lie::None, is_plain };
+    let processes: Vec<Forked> = if is_storm {
+        vec![start_child(|| storm::keep_openers(setting, weather, seed))]
+    } else {
+        let start = |at| {
+            let seed = Random::derive(seed, at as u64);
+            start_child(|| storm::survive(setting, weather, (storm::SURVIVORS + 2 * at + 1, seed)))
+        };
+        (0..others).map(start).collect()
+    };
+    let region = weather.options().create(&name).unwrap();
+    board.region.store(region.id(), SeqCst);
+    std::thread::sleep(Duration::from_millis(100));
+    let waited = waited_for_a_processor();
+    let times = survive_and_measure(&region, length);
+    let waited = waited_for_a_processor() - waited;
+    board.give(Order::Stop);
+    processes.into_iter().for_each(|process| {
+        process.wait();
+    });
+    assert!(board.is_sound(), "see above");
+    let kills = board.counts.kills.load(SeqCst);
+    println!(
+        "{what}: {kills} kills; the survivor waited {waited:.1?} of {length:.1?} for a processor"
+    );
+    times
+}
+
+#[test]
+fn a_survivor_is_no_slower_in_a_storm_than_beside_as_many_who_live() {
+    let _alone = alone();
+    watch_for(600);
+    payload::prepare();
+    let length = Duration::from_secs_f64(super::seconds() / 10.0);
+    let phases = [
+        ("alone", 0, false),
+        ("beside 1 that lives", 1, false),
+        ("beside 1 that is killed", 1, true),
+        ("beside 4 that live", 4, false),
+        ("beside 4 that are killed and fork", 4, true),
+    ];
+    let times = phases.map(|(what, others, is_storm)| phase(what, others, is_storm, length));
+    print_head("a survivor's operation");
+    for (at, operation) in OPERATIONS.iter().enumerate() {
+        for ((what, ..), times) in phases.iter().zip(&times) {
+            times[at].print(&format!("{operation}, {what}"));
+        }
+        for (quiet, storm) in [(1, 2), (3, 4)] {
+            let (quiet, storm) = (times[quiet][at].at(0.5), times[storm][at].at(0.5));
+            let limit = 4 * quiet + Duration::from_micros(2);
+            assert!(storm <= limit, "the median {operation}: {storm:?} against {quiet:?}");
+        }
+    }
+}
