@@ -10,7 +10,7 @@ use nix::unistd::{Pid, setpgid};
 
 use super::board::{Board, Counts, Me};
 use super::support::random::Random;
-use super::support::{start_child, watch_for};
+use super::support::{end_with_parent, start_child, watch_for};
 
 /// What happens to a family, drawn when it starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,7 +76,7 @@ impl<'a> Families<'a> {
         self.started += 1;
         let me = self.board.new_family(seat);
         let child = start_child(|| {
-            watch_for(60);
+            (watch_for(60), end_with_parent());
             let _by_the_parent = setpgid(Pid::this(), Pid::this());
             (self.work)(me, fate.seed)
         });

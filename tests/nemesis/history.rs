@@ -82,8 +82,8 @@ impl Begun {
 struct Life {
     /// Rank of the last object whose key an operation returned.
     born: AtomicU64,
-    /// Rank of the last object whose value is known to be there, unless somebody has begun to end it.
-    there: AtomicU64,
+    /// Rank of the last object that a put or a set gave its value.
+    given: AtomicU64,
     /// `rank 24 | when 40`: no value of this rank is got by who starts later.
     gone: AtomicU64,
     /// Ranks that an eviction or a take has ended.
@@ -93,7 +93,7 @@ struct Life {
     failing: Begun,
     /// `rank 24 | keeper 40` of the last promise.
     kept: AtomicU64,
-    /// `rank 48 | value 16` of the last value seen or put.
+    /// `rank 48 | value 16` of the last value given or seen: it is there unless somebody has begun to end it.
     value: AtomicU64,
 }
 
@@ -141,7 +141,7 @@ impl History {
         let ended = life.ended[object.generation as usize % REMEMBERED].load(SeqCst);
         Before {
             object,
-            is_there: life.there.load(SeqCst) == object.rank(),
+            is_there: life.value.load(SeqCst) >> 16 == object.rank(),
             is_gone: gone >= object.rank(),
             is_ended: gone > object.rank() || ended >= object.rank(),
         }
@@ -173,7 +173,7 @@ impl History {
 
     /// A put or a set returned `Ok`: from now on the value is there.
     pub fn settled(&self, object: Object, value: u16) -> Verdict {
-        let before = self.life(object).there.fetch_max(object.rank(), SeqCst);
+        let before = self.life(object).given.fetch_max(object.rank(), SeqCst);
         blame(before == object.rank(), || format!("{object:?} got its value twice"))?;
         self.agree(object, value)
     }
@@ -257,7 +257,7 @@ impl History {
         let is_promise = self.keeper(object).is_some();
         let is_alone = self.life(object).setting.count(object) <= own;
         blame(is_promise && is_alone, || format!("{object:?} is said to be set: nobody has"))?;
-        blame(before.is_gone, || format!("{object:?} is said to be set after its end"))
+        blame(before.is_ended, || format!("{object:?} is said to be set after its end"))
     }
 
     /// Something said that the object is there, promised, or broken.
@@ -281,6 +281,8 @@ impl History {
 
     /// Something said that the value will never come.
     pub fn was_broken(&self, object: Object, may_be_dead: impl Fn(u64) -> bool) -> Verdict {
+        // Whoever heard that must be right for ever.
+        self.leave_behind(object, object.rank());
         blame(!self.may_be_broken(object, may_be_dead), || {
             format!("{object:?} is broken: its keeper lives and nobody failed it")
         })

@@ -20,6 +20,8 @@ pub struct Patience {
     stops: u32,
     waited: Duration,
     age: u32,
+    /// What the operation was told to wait at most.
+    pub allowed: Duration,
 }
 
 /// How long this thread has been runnable and not running, ever. Zero where the system does not say.
@@ -39,7 +41,7 @@ pub fn judge(took: Duration, waited: Duration, is_stopped: bool) -> Verdict {
 
 impl Patience {
     pub fn new() -> Self {
-        Self { started: Instant::now(), stops: 0, waited: Duration::ZERO, age: FRESH }
+        Self { started: Instant::now(), stops: 0, waited: Duration::ZERO, age: FRESH, allowed: Duration::ZERO }
     }
 
     /// `stops`: how often the process was stopped or continued so far.
@@ -48,12 +50,12 @@ impl Patience {
         if self.age > FRESH {
             (self.age, self.waited) = (0, waited_for_a_processor());
         }
-        self.stops = stops;
+        (self.stops, self.allowed) = (stops, Duration::ZERO);
         self.started = Instant::now();
     }
 
     pub fn end(&mut self, stops: u32, counts: &Counts) -> Verdict {
-        let took = self.started.elapsed();
+        let took = self.started.elapsed().saturating_sub(self.allowed);
         if took.as_nanos() as u64 <= counts.slowest.load(SeqCst) && took < LIMIT {
             return Ok(());
         }

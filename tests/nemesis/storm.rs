@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use inplace::{Error, Region, RegionOptions};
+use inplace::{Error, Region, RegionOptions, Report};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
@@ -14,7 +14,7 @@ use super::family::{self, Families};
 use super::history::Object;
 use super::names::NAMES;
 use super::support::random::Random;
-use super::support::{Forked, payload, start_child, watch_for};
+use super::support::{Forked, end_with_parent, payload, start_child, watch_for};
 use super::victim::{self, Setting};
 use super::worker::{ACTIONS, Worker, name as name_of};
 
@@ -86,8 +86,10 @@ struct Conductor<'a> {
 struct Survivor {
     process: Forked,
     seat: usize,
-    /// Until when it is stopped.
-    stopped: Option<Instant>,
+    is_stopped: bool,
+    /// When it is stopped next, or goes on.
+    next: Instant,
+    random: Random,
 }
 
 /// Runs a storm over a region of that name; what happened is told, and on the board.
@@ -103,7 +105,8 @@ pub fn run(name: &str, weather: Weather) -> &'static Board {
     let survivors = (0..weather.survivors).map(|at| {
         let (seat, seed) = (SURVIVORS + at, Random::derive(seed, 100 + at as u64));
         let process = start_child(|| survive(setting, weather, (seat, seed)));
-        Survivor { process, seat, stopped: None }
+        let random = Random::new(Random::derive(seed, 5));
+        Survivor { process, seat, is_stopped: false, next: Instant::now(), random }
     });
     let survivors: Vec<_> = survivors.collect();
     let region = weather.options().create(name).unwrap();
@@ -157,25 +160,18 @@ impl Conductor<'_> {
         Duration::from_millis(100 + self.random.below(top))
     }
 
-    /// Stops a survivor at random, for mostly a short time, and lets those go on whose time is over.
+    /// Stops survivors at random, for mostly a short time, and lets those go on whose time is over.
     fn stop_survivors(&mut self) {
         let board = self.setting.board;
         for survivor in &mut self.survivors {
-            let pid = survivor.process.0;
-            match survivor.stopped {
-                None if self.random.one_in(400) => {
-                    let is_long = self.random.one_in(20);
-                    let length = self.random.micros(if is_long { 2_000_000 } else { 10_000 });
-                    family::stop(board, survivor.seat, || signal(pid, Signal::SIGSTOP));
-                    survivor.stopped = Some(Instant::now() + length);
-                    Counts::add(if is_long {
-                        &board.counts.long_stops
-                    } else {
-                        &board.counts.stops
-                    });
-                }
-                Some(end) if Instant::now() >= end => survivor.go_on(board),
-                _ => {}
+            if Instant::now() < survivor.next {
+                continue;
+            }
+            if survivor.is_stopped {
+                survivor.go_on(board);
+                survivor.next = Instant::now() + survivor.random.micros(40_000);
+            } else {
+                survivor.stop(board);
             }
         }
     }
@@ -195,11 +191,21 @@ impl Conductor<'_> {
         if !board.is_sound() {
             return;
         }
-        region.reap().unwrap();
-        let report = region.check().unwrap();
         let participants = 1 + self.survivors.len() as u64;
-        let unfinished = (report.in_progress, report.pins, report.retired, report.participants);
-        if !report.is_clean() || unfinished != (0, 0, 0, participants) {
+        let is_right = |report: &Report| {
+            let unfinished = (report.in_progress, report.pins, report.retired, report.participants);
+            report.is_clean() && unfinished == (0, 0, 0, participants)
+        };
+        // A survivor's reaper in the background may just have been elected.
+        let mut report = reaped(region);
+        for _ in 0..400 {
+            if is_right(&report) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            report = reaped(region);
+        }
+        if !is_right(&report) {
             board.blame(&"audit", &report.to_string());
         }
         let known: HashSet<Object> =
@@ -240,13 +246,26 @@ impl Conductor<'_> {
     }
 }
 
+fn reaped(region: &Region) -> Report {
+    region.reap().unwrap();
+    region.check().unwrap()
+}
+
 fn signal(pid: Pid, signal: Signal) {
     kill(pid, signal).unwrap();
 }
 
 impl Survivor {
+    fn stop(&mut self, board: &Board) {
+        let is_long = self.random.one_in(40);
+        let length = self.random.micros(if is_long { 2_000_000 } else { 10_000 });
+        family::stop(board, self.seat, || signal(self.process.0, Signal::SIGSTOP));
+        (self.is_stopped, self.next) = (true, Instant::now() + length);
+        Counts::add(if is_long { &board.counts.long_stops } else { &board.counts.stops });
+    }
+
     fn go_on(&mut self, board: &Board) {
-        if self.stopped.take().is_some() {
+        if std::mem::take(&mut self.is_stopped) {
             family::cont(board, self.seat, || signal(self.process.0, Signal::SIGCONT));
         }
     }
@@ -254,7 +273,7 @@ impl Survivor {
 
 /// A process that attaches by name, is stopped now and then, and never killed.
 pub fn survive(setting: Setting<'_>, weather: Weather, (seat, seed): (usize, u64)) -> i32 {
-    watch_for(weather.limit());
+    (watch_for(weather.limit()), end_with_parent());
     let board = setting.board;
     while board.region.load(SeqCst) == 0 {
         std::thread::sleep(Duration::from_millis(1));
@@ -284,7 +303,7 @@ pub fn survive(setting: Setting<'_>, weather: Weather, (seat, seed): (usize, u64
 
 /// A process that is never attached itself and keeps victims that open the region by name.
 pub fn keep_openers(setting: Setting<'_>, weather: Weather, seed: u64) -> i32 {
-    watch_for(weather.limit());
+    (watch_for(weather.limit()), end_with_parent());
     let board = setting.board;
     let work = |me, seed| victim::open(setting, me, seed);
     let mut victims = Families::new(board, OPENING..OPENING + weather.opening, seed, &work);

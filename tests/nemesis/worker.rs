@@ -387,6 +387,7 @@ impl Worker {
         let Some((before, value)) = self.pick(step) else { return Ok(()) };
         let limit = if step.luck.is_multiple_of(64) { 150_000 } else { 1500 };
         let timeout = Duration::from_micros(step.luck % limit);
+        self.patience.allowed = timeout;
         match self.region.wait(self.key(before.object), Some(timeout)) {
             Ok(view) => self.saw(Some(before), view, Some(value)),
             Err(Error::TimedOut { .. }) => self.judge(self.board.history.missed(before)),

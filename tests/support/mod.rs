@@ -222,6 +222,11 @@ pub fn in_child(f: impl FnOnce() -> i32) -> i32 {
     }
 }
 
+/// In a child: kills it when its parent ends, however.
+pub fn end_with_parent() {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
+}
+
 /// A forked child.
 pub struct Forked(pub Pid);
 
