@@ -416,3 +416,43 @@ fn evicted_while_its_value_is_written_an_object_is_gone_for_everybody_at_once() 
     });
     assert!(is_gone(set));
 }
+
+#[test]
+fn after_somebody_heard_that_the_promise_broke_no_value_comes() {
+    let (_alone, _, talk) = start();
+    let name = support::Name::new("broken-for-ever");
+    let region = RegionOptions::new().capacity(8 << 20).max_objects(1000).create(&name).unwrap();
+    let keeper = promiser(&region, talk, |_, _| ());
+    let key = key_of(&region, talk);
+    let setter = start_child(|| {
+        let fill = &mut |_: &mut inplace::connector::BlockWriter<'_>| {
+            talk.say(2);
+            sleep_for_ever()
+        };
+        here(&region).set_with(key, 50_000, Fingerprint::BYTES, fill).unwrap();
+        0
+    });
+    talk.hear(2);
+    // As two who were elected to reap the keeper and the setter, and were stopped.
+    let stopped = |participant: i64| {
+        let file = std::fs::File::options().read(true).write(true).open(name.path()).unwrap();
+        assert_eq!(support::lock(&file, libc::F_WRLCK, 8192 + participant), 0);
+        file
+    };
+    let (reapers_keeper, reapers_setter) = (stopped(1), stopped(2));
+    keeper.kill();
+    setter.kill();
+    let is_broken = |outcome| matches!(outcome, Err(Error::Broken { .. }));
+    assert!(is_broken(region.wait(key, Some(Duration::from_secs(5))).map(drop)));
+    assert!(is_broken(region.set(key, b"value")), "with the setter not reaped");
+    drop(reapers_setter);
+    assert_eq!(region.reap().unwrap(), 1);
+    assert!(is_broken(region.set(key, b"value")), "with the keeper not reaped");
+    assert!(region.get(key).unwrap().is_none());
+    drop(reapers_keeper);
+    assert_eq!(region.reap().unwrap(), 1);
+    assert!(is_broken(region.wait(key, None).map(drop)));
+    assert!(region.evict(key).unwrap());
+    assert_clean(&region);
+    assert_eq!(region.check().unwrap().bytes_in_use, 0);
+}

@@ -74,6 +74,8 @@ pub(crate) const WAITERS: u64 = 1;
 pub(crate) const EVICTED: u64 = 2;
 /// Evict when the owner process ends.
 pub(crate) const BOUND: u64 = 4;
+/// Somebody was told that the promise is broken while its value was being written: it never comes.
+pub(crate) const FORSAKEN: u64 = 8;
 
 const FLAGS: u64 = 0xff;
 const STATE_SHIFT: u32 = 8;
@@ -186,6 +188,7 @@ impl fmt::Debug for SlotWord {
             .field("waiters", &self.has(WAITERS))
             .field("evicted", &self.has(EVICTED))
             .field("bound", &self.has(BOUND))
+            .field("forsaken", &self.has(FORSAKEN))
             .finish()
     }
 }

@@ -9,7 +9,7 @@ use crate::layout::header::Header;
 use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, EVICTED, LAST_GENERATION, Link, ObjectId, Slot, SlotWord, State, WAITERS,
+    BOUND, EVICTED, FORSAKEN, LAST_GENERATION, Link, ObjectId, Slot, SlotWord, State, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -148,7 +148,9 @@ fn slot_words_and_ids_are_packed_as_documented() {
     let id = ObjectId::new(0, LAST_GENERATION).0;
     assert_eq!(parts("ObjectId", 64), [("slot", !id), ("generation", id)]);
     let text = section("### `SlotWord`");
-    for (name, flag) in [("WAITERS", WAITERS), ("EVICTED", EVICTED), ("BOUND", BOUND)] {
+    let flags =
+        [("WAITERS", WAITERS), ("EVICTED", EVICTED), ("BOUND", BOUND), ("FORSAKEN", FORSAKEN)];
+    for (name, flag) in flags {
         assert_eq!(number_after(text, name), Some(flag), "{name}");
         assert_eq!(flag & !flags, 0, "{name}");
     }

@@ -13,7 +13,7 @@
 use crate::actor::Actor;
 use crate::error::Result;
 use crate::layout::block::BlockRef;
-use crate::layout::slot::{BOUND, EVICTED, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::layout::slot::{BOUND, EVICTED, FORSAKEN, ObjectId, Slot, SlotWord, State, WAITERS};
 use crate::pins;
 use crate::region::pin::Pin;
 use crate::sync::Ordering;
@@ -27,7 +27,7 @@ pub(crate) fn wake(slot: &Slot) {
 /// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
 /// those who sleep.
 pub(crate) fn retired(word: SlotWord) -> SlotWord {
-    word.with_state(State::Retired).without(EVICTED | BOUND)
+    word.with_state(State::Retired).without(EVICTED | BOUND | FORSAKEN)
 }
 
 impl<'a> Actor<'a> {

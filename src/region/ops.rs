@@ -291,9 +291,8 @@ impl Region {
                 let is_alive = |keeper| self.attachment.is_alive(keeper);
                 if actor.is_unkept(slot, id, is_alive)?
                     && !actor.break_promise(slot, id.generation())
-                    && actor.is_filled_by_dead(slot, id, is_alive)?
                 {
-                    return Err(Error::Broken { key });
+                    actor.forsake(slot, id, is_alive)?;
                 }
             }
         }

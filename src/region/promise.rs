@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! reserve: CAS FREE -> WRITING(me) · keeper = me · word = PENDING
-//! set:     F1 CAS PENDING -> FILLING(me) · F2 block, bytes · F3 CAS loop -> READY, or RETIRED if EVICTED came in ·
-//!          wake · reclaim
-//! abort:   return the block · CAS loop -> PENDING (RETIRED if EVICTED) · keeper NONE? CAS PENDING -> BROKEN · wake
+//! set:     F1 CAS PENDING -> FILLING(me) · F2 block, bytes · F3 CAS loop -> READY, or RETIRED if EVICTED came in, or
+//!          BROKEN if FORSAKEN did · wake · reclaim
+//! abort:   return the block · CAS loop -> PENDING (as in F3) · keeper NONE? CAS PENDING -> BROKEN · wake
 //! fail:    keeper is me · CAS PENDING -> BROKEN · wake
-//! wait:    READY: pin · BROKEN: error · other generation, RETIRED, EVICTED: gone · else CAS WAITERS in, sleep
+//! wait:    READY: pin · BROKEN, FORSAKEN: error · other generation, RETIRED, EVICTED: gone · else CAS WAITERS in, sleep ·
+//!          slice over, keeper dead: CAS PENDING -> BROKEN, or FORSAKEN into FILLING(dead)
 //! ```
 //!
 //! Killed between any two: the reaper clears the keeper, turns FILLING(dead) into PENDING, and PENDING without a keeper
@@ -19,7 +20,7 @@ use crate::index::ClaimedSlot;
 use crate::key::Key;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{EVICTED, Link, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::layout::slot::{EVICTED, FORSAKEN, Link, ObjectId, Slot, SlotWord, State, WAITERS};
 use crate::region::evict::{retired, wake};
 use crate::region::pin::Pin;
 use crate::sync::Ordering;
@@ -87,10 +88,10 @@ impl<'a> Actor<'a> {
             }
             match word.state() {
                 Some(State::Pending) => {}
+                _ if is_broken(word) => return Err(Error::Broken { key: self.key(id) }),
                 Some(State::Filling | State::Ready) => {
                     return Err(Error::AlreadySet { key: self.key(id) });
                 }
-                Some(State::Broken) => return Err(Error::Broken { key: self.key(id) }),
                 _ => return Err(gone()),
             }
             let mine = word.with_state(State::Filling).owned_by(self.me);
@@ -117,10 +118,10 @@ impl<'a> Actor<'a> {
         match word.state() {
             _ if !word.is_generation_of(id) || word.has(EVICTED) => return Err(gone()),
             Some(State::Pending) => {}
+            _ if is_broken(word) => return Ok(()),
             Some(State::Filling | State::Ready) => {
                 return Err(Error::AlreadySet { key: self.key(id) });
             }
-            Some(State::Broken) => return Ok(()),
             _ => return Err(gone()),
         }
         if slot.keeper.load(Ordering::SeqCst) != self.me.tag() {
@@ -150,20 +151,27 @@ impl<'a> Actor<'a> {
         keeper.map_or(Ok(true), |keeper| Ok(!is_alive(keeper)?))
     }
 
-    /// Whether the value was being written by somebody who is dead: only the elected reaper may give the block back.
-    pub(crate) fn is_filled_by_dead(
+    /// CAS FORSAKEN into FILLING by somebody who is dead, and wake: only the elected reaper may give the block back, but
+    /// from now on whoever ends the FILLING makes it BROKEN, also if a living setter has taken the place of the dead.
+    pub(crate) fn forsake(
         &self,
         slot: &Slot,
         id: ObjectId,
         is_alive: impl Fn(ParticipantId) -> Result<bool>,
-    ) -> Result<bool> {
+    ) -> Result<()> {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        match word.owner() {
-            Some(owner) if word.is_generation_of(id) && word.is(State::Filling) => {
-                Ok(!is_alive(owner)?)
-            }
-            _ => Ok(false),
+        let Some(owner) = word.owner() else { return Ok(()) };
+        let is_it = word.is_generation_of(id) && word.is(State::Filling) && !word.has(FORSAKEN);
+        if !is_it || is_alive(owner)? {
+            return Ok(());
         }
+        let forsaken = word.with(FORSAKEN);
+        let told =
+            slot.word.compare_exchange(word.0, forsaken.0, Ordering::SeqCst, Ordering::SeqCst);
+        if told.is_ok() && word.has(WAITERS) {
+            wake(slot);
+        }
+        Ok(())
     }
 
     /// CAS PENDING -> BROKEN and wake; `false` when it is not PENDING in that generation.
@@ -201,7 +209,7 @@ impl<'a> Actor<'a> {
                         return Ok(Promised::Value(pin));
                     }
                 }
-                Some(State::Broken) => return Ok(Promised::Broken),
+                _ if is_broken(word) => return Ok(Promised::Broken),
                 Some(State::Pending | State::Filling) => {
                     let waited = word.with(WAITERS);
                     let announced = word == waited
@@ -219,6 +227,23 @@ impl<'a> Actor<'a> {
     }
 }
 
+/// Whether the promised value never comes.
+fn is_broken(word: SlotWord) -> bool {
+    word.is(State::Broken) || word.is(State::Filling) && word.has(FORSAKEN)
+}
+
+/// What FILLING becomes: RETIRED if EVICTED came in, BROKEN if FORSAKEN did, else `next`.
+fn after_filling(word: SlotWord, next: State) -> SlotWord {
+    let after = if word.has(EVICTED) {
+        retired(word)
+    } else if word.has(FORSAKEN) {
+        word.with_state(State::Broken).without(FORSAKEN)
+    } else {
+        word.with_state(next)
+    };
+    after.unowned()
+}
+
 /// A promised slot in FILLING by this participant; dropped unpublished, it is PENDING again.
 struct Filling<'a> {
     actor: Actor<'a>,
@@ -232,10 +257,14 @@ impl Filling<'_> {
         let slot = self.claimed.slot;
         slot.len.store(len, Ordering::Relaxed);
         slot.fingerprint.store(fingerprint.get(), Ordering::Relaxed);
-        let evicted = self.actor.leave_filling(&self.claimed, State::Ready);
+        let left = self.actor.leave_filling(&self.claimed, State::Ready);
         let key = self.actor.key(self.claimed.id());
         std::mem::forget(self);
-        if evicted { Err(Error::NotFound { key }) } else { Ok(()) }
+        match left {
+            State::Retired => Err(Error::NotFound { key }),
+            State::Broken => Err(Error::Broken { key }),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -248,7 +277,7 @@ impl Drop for Filling<'_> {
         let ClaimedSlot { slot, index, word } = self.claimed;
         self.actor.abandon_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
-        if !self.actor.leave_filling(&self.claimed, State::Pending)
+        if self.actor.leave_filling(&self.claimed, State::Pending) == State::Pending
             && slot.keeper.load(Ordering::SeqCst) == 0
         {
             self.actor.break_promise(slot, word.generation());
@@ -257,14 +286,18 @@ impl Drop for Filling<'_> {
 }
 
 impl Actor<'_> {
-    /// CAS loop FILLING -> `next`, or RETIRED when EVICTED came in (`true`); wakes, reclaims.
-    fn leave_filling(&self, claimed: &ClaimedSlot<'_>, next: State) -> bool {
+    /// CAS loop FILLING -> `next`, or what came in meanwhile; wakes, reclaims. What it became.
+    fn leave_filling(&self, claimed: &ClaimedSlot<'_>, next: State) -> State {
         let slot = claimed.slot;
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         loop {
-            let evicted = word.has(EVICTED);
-            let after = if evicted { retired(word) } else { word.with_state(next) };
-            let after = after.unowned();
+            let after = after_filling(word, next);
+            if after.is(State::Broken) {
+                // Nobody gets it.
+                let block = BlockRef(slot.block.load(Ordering::Relaxed));
+                self.abandon_block(claimed.index, block);
+                slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
+            }
             match slot.word.compare_exchange_weak(
                 word.0,
                 after.0,
@@ -272,26 +305,24 @@ impl Actor<'_> {
                 Ordering::SeqCst,
             ) {
                 Ok(_) => {
-                    if word.has(WAITERS) && (evicted || next == State::Ready) {
+                    if word.has(WAITERS) && !after.is(State::Pending) {
                         wake(slot);
                     }
-                    if evicted {
+                    if after.is(State::Retired) {
                         self.try_reclaim(claimed.index, slot, after);
                     }
-                    return evicted;
+                    return after.state().unwrap_or(next);
                 }
                 Err(found) => word = SlotWord(found),
             }
         }
     }
 
-    /// Undoes FILLING of a dead participant: PENDING again, or RETIRED when EVICTED came in.
+    /// Undoes FILLING of a dead participant: PENDING again, or what came in meanwhile.
     pub(crate) fn reap_filling(&self, slot: &Slot, dead: ParticipantId) {
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         while word.is(State::Filling) && word.is_owned_by(dead) {
-            let next =
-                if word.has(EVICTED) { retired(word) } else { word.with_state(State::Pending) };
-            let next = next.unowned();
+            let next = after_filling(word, State::Pending);
             match slot.word.compare_exchange_weak(
                 word.0,
                 next.0,
