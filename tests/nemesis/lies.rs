@@ -192,11 +192,12 @@ fn two_can_not_have_replaced_the_same_binding() {
 
 #[test]
 fn an_operation_that_waits_for_a_stopped_process_is_blamed_and_one_that_is_stopped_itself_is_not() {
-    let (long, short) = (patience::LIMIT * 2, Duration::from_millis(1));
-    assert_blamed(patience::judge(long, short, false), "took");
-    patience::judge(long, long - short, false).unwrap();
-    patience::judge(long, short, true).unwrap();
-    patience::judge(short, Duration::ZERO, false).unwrap();
+    let (limit, short) = (Some(patience::LIMIT), Duration::from_millis(1));
+    let long = patience::LIMIT * 2;
+    assert_blamed(patience::judge(long, short, limit), "took");
+    patience::judge(long, long - short, limit).unwrap();
+    patience::judge(long, short, None).unwrap();
+    patience::judge(short, Duration::ZERO, limit).unwrap();
 }
 
 #[test]

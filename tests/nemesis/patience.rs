@@ -9,8 +9,16 @@ use std::time::{Duration, Instant};
 use super::board::Counts;
 use super::history::{Verdict, blame};
 
-/// An operation that takes longer was delayed by another process.
+/// An operation that takes longer was delayed by another process, on a machine that has not more to do than it can.
 pub const LIMIT: Duration = Duration::from_secs(2);
+
+/// [`LIMIT`], and more where many threads share a processor: who holds a lock in the kernel may be waiting for one.
+pub fn limit() -> Duration {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let load: f64 = load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    let processors = std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
+    LIMIT.mul_f64((load / processors / 4.0).max(1.0))
+}
 
 /// After so many operations it is asked again how long the thread has waited so far.
 const FRESH: u32 = 64;
@@ -31,17 +39,23 @@ pub fn waited_for_a_processor() -> Duration {
     Duration::from_nanos(nanos.unwrap_or(0))
 }
 
-/// `took`: from start to end; `waited`: of it for a processor, or a little more; `is_stopped`: within it.
-pub fn judge(took: Duration, waited: Duration, is_stopped: bool) -> Verdict {
+/// `took`: from start to end; `waited`: of it for a processor, or a little more; `limit`: `None` if it was stopped.
+pub fn judge(took: Duration, waited: Duration, limit: Option<Duration>) -> Verdict {
     let own = took.saturating_sub(waited);
-    blame(own >= LIMIT && !is_stopped, || {
+    blame(limit.is_some_and(|limit| own >= limit), || {
         format!("an operation took {took:?}, of which it waited {waited:?} for a processor")
     })
 }
 
 impl Patience {
     pub fn new() -> Self {
-        Self { started: Instant::now(), stops: 0, waited: Duration::ZERO, age: FRESH, allowed: Duration::ZERO }
+        Self {
+            started: Instant::now(),
+            stops: 0,
+            waited: Duration::ZERO,
+            age: FRESH,
+            allowed: Duration::ZERO,
+        }
     }
 
     /// `stops`: how often the process was stopped or continued so far.
@@ -66,6 +80,6 @@ impl Patience {
             let own = took.saturating_sub(waited);
             counts.slowest.fetch_max(own.as_nanos() as u64, SeqCst);
         }
-        judge(took, waited, is_stopped)
+        judge(took, waited, (!is_stopped).then(limit))
     }
 }

@@ -124,7 +124,7 @@ impl Worker {
         self.patience.start(stops.load(SeqCst));
         let outcome = (action.run)(self, step);
         if self.lie == Lie::Dawdle {
-            std::thread::sleep(super::patience::LIMIT);
+            std::thread::sleep(super::patience::limit().mul_f64(1.2));
         }
         let verdict = self.patience.end(stops.load(SeqCst), &self.board.counts);
         self.judge(verdict);
@@ -470,6 +470,8 @@ impl Worker {
     }
 
     fn trim(&mut self, _: Step) -> Outcome {
+        // Hundreds of system calls, each behind whoever just writes to the file.
+        self.patience.allowed = Duration::from_secs(20);
         self.region.trim().map(drop)
     }
 
