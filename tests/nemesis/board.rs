@@ -80,7 +80,7 @@ pub struct Counts {
     pub answers: AtomicU64,
     pub full: AtomicU64,
     pub broken: AtomicU64,
-    /// Nanoseconds of the slowest operation, without the time its thread waited for a processor.
+    /// `nanoseconds 56 | action 8` of the slowest operation, without the time its thread waited for a processor.
     pub slowest: AtomicU64,
 }
 

@@ -68,9 +68,10 @@ impl Patience {
         self.started = Instant::now();
     }
 
-    pub fn end(&mut self, stops: u32, counts: &Counts) -> Verdict {
+    /// `action`: what it was, for the record of the slowest.
+    pub fn end(&mut self, stops: u32, action: usize, counts: &Counts) -> Verdict {
         let took = self.started.elapsed().saturating_sub(self.allowed);
-        if took.as_nanos() as u64 <= counts.slowest.load(SeqCst) && took < LIMIT {
+        if took.as_nanos() as u64 <= counts.slowest.load(SeqCst) >> 8 && took < LIMIT {
             return Ok(());
         }
         let waited = waited_for_a_processor().saturating_sub(self.waited);
@@ -78,7 +79,7 @@ impl Patience {
         let is_stopped = stops != self.stops || stops % 2 != 0;
         if !is_stopped {
             let own = took.saturating_sub(waited);
-            counts.slowest.fetch_max(own.as_nanos() as u64, SeqCst);
+            counts.slowest.fetch_max((own.as_nanos() as u64) << 8 | action as u64, SeqCst);
         }
         judge(took, waited, (!is_stopped).then(limit))
     }

@@ -380,13 +380,14 @@ fn tell(name: &str, board: &Board, took: Duration, (audits, lost): (u64, u64)) {
         .collect();
     println!(
         "{name}: {all} operations ({}); {} shortages, {} broken promises; {} answers judged, {} values verified, the \
-         slowest operation took {:.1?}: {} violations",
+         slowest operation was a {} of {:.1?}: {} violations",
         done.join(", "),
         of(&counts.full),
         of(&counts.broken),
         of(&counts.answers),
         of(&counts.verified),
-        Duration::from_nanos(of(&counts.slowest)),
+        ACTIONS[of(&counts.slowest) as usize & 0xff].name,
+        Duration::from_nanos(of(&counts.slowest) >> 8),
         board.violations() + of(&counts.went_wrong),
     );
 }

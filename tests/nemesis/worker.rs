@@ -126,7 +126,7 @@ impl Worker {
         if self.lie == Lie::Dawdle {
             std::thread::sleep(super::patience::limit().mul_f64(1.2));
         }
-        let verdict = self.patience.end(stops.load(SeqCst), &self.board.counts);
+        let verdict = self.patience.end(stops.load(SeqCst), step.action, &self.board.counts);
         self.judge(verdict);
         match outcome {
             Ok(()) => Counts::add(&self.board.done[step.action]),
