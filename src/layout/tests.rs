@@ -148,9 +148,9 @@ fn slot_words_and_ids_are_packed_as_documented() {
     let id = ObjectId::new(0, LAST_GENERATION).0;
     assert_eq!(parts("ObjectId", 64), [("slot", !id), ("generation", id)]);
     let text = section("### `SlotWord`");
-    let flags =
+    let named =
         [("WAITERS", WAITERS), ("EVICTED", EVICTED), ("BOUND", BOUND), ("FORSAKEN", FORSAKEN)];
-    for (name, flag) in flags {
+    for (name, flag) in named {
         assert_eq!(number_after(text, name), Some(flag), "{name}");
         assert_eq!(flag & !flags, 0, "{name}");
     }
