@@ -46,7 +46,7 @@ pub struct Me {
 impl Me {
     /// Of what keeps a promise.
     pub fn keeper(self) -> u64 {
-        (self.family % NUMBERS) << 20 | self.process % NUMBERS
+        ((self.family % NUMBERS) << 20) | (self.process % NUMBERS)
     }
 }
 

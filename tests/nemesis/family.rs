@@ -76,7 +76,8 @@ impl<'a> Families<'a> {
         self.started += 1;
         let me = self.board.new_family(seat);
         let child = start_child(|| {
-            (watch_for(60), end_with_parent());
+            watch_for(60);
+            end_with_parent();
             let _by_the_parent = setpgid(Pid::this(), Pid::this());
             (self.work)(me, fate.seed)
         });

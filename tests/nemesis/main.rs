@@ -66,6 +66,7 @@ fn full_of_objects_and_of_bytes_a_region_is_right_and_comes_back() {
 fn killed_and_stopped_while_dev_shm_is_full_nobody_faults() {
     let _alone = alone();
     let weather = weather(0.4);
+    support::watch_for(weather.limit());
     with_shm_of(5 << 20, || assert_sound("storm in a teacup", weather));
 }
 

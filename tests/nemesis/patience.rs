@@ -12,12 +12,18 @@ use super::history::{Verdict, blame};
 /// An operation that takes longer was delayed by another process, on a machine that has not more to do than it can.
 pub const LIMIT: Duration = Duration::from_secs(2);
 
-/// [`LIMIT`], and more where many threads share a processor: who holds a lock in the kernel may be waiting for one.
-pub fn limit() -> Duration {
+/// How many times as long things may take where many threads share a processor: who holds a lock in the kernel, or is
+/// about to die, may be waiting for one. 1 up to four threads each.
+pub fn patience_of_the_machine() -> f64 {
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load: f64 = load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
     let processors = std::thread::available_parallelism().map_or(1.0, |n| n.get() as f64);
-    LIMIT.mul_f64((load / processors / 4.0).max(1.0))
+    (load / processors / 4.0).max(1.0)
+}
+
+/// [`LIMIT`] on this machine now.
+pub fn limit() -> Duration {
+    LIMIT.mul_f64(patience_of_the_machine())
 }
 
 /// After so many operations it is asked again how long the thread has waited so far.
@@ -76,7 +82,7 @@ impl Patience {
         }
         let waited = waited_for_a_processor().saturating_sub(self.waited);
         self.age = FRESH;
-        let is_stopped = stops != self.stops || stops % 2 != 0;
+        let is_stopped = stops != self.stops || !stops.is_multiple_of(2);
         if !is_stopped {
             let own = took.saturating_sub(waited);
             counts.slowest.fetch_max((own.as_nanos() as u64) << 8 | action as u64, SeqCst);

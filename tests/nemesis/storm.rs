@@ -66,7 +66,8 @@ impl Weather {
         Values { largest: self.largest }
     }
 
-    fn limit(&self) -> u32 {
+    /// Seconds after which it hangs.
+    pub fn limit(&self) -> u32 {
         self.length.as_secs() as u32 + 60
     }
 }
@@ -273,7 +274,8 @@ impl Survivor {
 
 /// A process that attaches by name, is stopped now and then, and never killed.
 pub fn survive(setting: Setting<'_>, weather: Weather, (seat, seed): (usize, u64)) -> i32 {
-    (watch_for(weather.limit()), end_with_parent());
+    watch_for(weather.limit());
+    end_with_parent();
     let board = setting.board;
     while board.region.load(SeqCst) == 0 {
         std::thread::sleep(Duration::from_millis(1));
@@ -303,7 +305,8 @@ pub fn survive(setting: Setting<'_>, weather: Weather, (seat, seed): (usize, u64
 
 /// A process that is never attached itself and keeps victims that open the region by name.
 pub fn keep_openers(setting: Setting<'_>, weather: Weather, seed: u64) -> i32 {
-    (watch_for(weather.limit()), end_with_parent());
+    watch_for(weather.limit());
+    end_with_parent();
     let board = setting.board;
     let work = |me, seed| victim::open(setting, me, seed);
     let mut victims = Families::new(board, OPENING..OPENING + weather.opening, seed, &work);

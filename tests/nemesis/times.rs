@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use inplace::{Error, Fingerprint, Key, Region, RegionOptions};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
 
 use super::board::{Board, Lie, Order};
-use super::patience::waited_for_a_processor;
+use super::patience::{patience_of_the_machine, waited_for_a_processor};
 use super::storm::{self, Weather};
 use super::support::random::Random;
 use super::support::shared::{Atomics, Shared};
-use super::support::{Forked, Name, alone, payload, start_child, watch_for};
+use super::support::{Forked, Name, alone, end_with_parent, payload, start_child, watch_for};
 use super::victim::Setting;
 
 /// Of durations, in order.
@@ -100,11 +102,14 @@ fn drop_never<T>(held: T) {
     std::mem::forget(held);
 }
 
-/// Kills one who holds the block; how long until a survivor has put into it.
-fn kill_and_put(region: &Region, how: Hold) -> Duration {
+/// Kills one who holds the block; how long until a survivor has put into it: from the kill, and from the death.
+fn kill_and_put(region: &Region, how: Hold) -> (Duration, Duration) {
     let stage = Shared::<Stage>::new();
     let key = matches!(how, Hold::ViewOfEvicted).then(|| region.put(&vec![2; BLOCK]).unwrap());
-    let victim = start_child(|| hold(region, how, key, stage));
+    let victim = start_child(|| {
+        end_with_parent();
+        hold(region, how, key, stage)
+    });
     while stage.0.load(SeqCst) == 0 {
         std::thread::yield_now();
     }
@@ -116,17 +121,28 @@ fn kill_and_put(region: &Region, how: Hold) -> Duration {
     assert!(matches!(refused, Err(Error::OutOfSpace { .. })), "{how:?} holds what is needed");
     let start = Instant::now();
     kill(victim.0, Signal::SIGKILL).unwrap();
+    let mut died = None;
     let key = loop {
+        if died.is_none() && is_dead(victim.0) {
+            died = Some(Instant::now());
+        }
         match region.put(&bytes) {
             Ok(key) => break key,
             Err(Error::OutOfSpace { .. }) => {}
             Err(error) => panic!("{error}"),
         }
     };
-    let took = start.elapsed();
+    // Its memory can be free a moment before it may be waited for.
+    let took = (start.elapsed(), died.map_or(Duration::ZERO, |died| died.elapsed()));
     victim.wait();
     assert!(region.evict(key).unwrap());
     took
+}
+
+/// Whether a child has ended; it is still to be waited for.
+fn is_dead(child: Pid) -> bool {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    !matches!(waitid(Id::Pid(child), flags).unwrap(), WaitStatus::StillAlive)
 }
 
 /// Leaves room for one block, at the top, and for a few slabs.
@@ -145,6 +161,7 @@ fn fill_up(region: &Region) {
 fn work_beside(name: &str) -> Forked {
     start_child(|| {
         watch_for(600);
+        end_with_parent();
         let region = loop {
             match Region::open(name) {
                 Ok(region) => break region,
@@ -164,23 +181,28 @@ fn memory_of_the_killed_is_usable_again_within_200_ms() {
     let _alone = alone();
     watch_for(600);
     let kills: usize =
-        std::env::var("INPLACE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+        std::env::var("INPLACE_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let name = Name::new("usable");
     let options = RegionOptions::new().capacity(8 << 20).max_objects(1000).max_participants(16);
     let region = options.create(&name).unwrap();
     fill_up(&region);
     let others = [work_beside(&name), work_beside(&name)];
-    print_head("from the kill to the put, 2 others work", "");
-    let mut all = Vec::new();
+    print_head("until a survivor has put, 2 others work", "");
+    let (mut from_kill, mut from_death) = (Vec::new(), Vec::new());
     for how in HOLDS {
-        let times: Vec<_> = (0..kills / 4).map(|_| kill_and_put(&region, how)).collect();
-        all.extend(&times);
-        Times::of(times).print(&format!("{how:?}"), "");
+        let (kill, death): (Vec<_>, Vec<_>) =
+            (0..kills / 4).map(|_| kill_and_put(&region, how)).unzip();
+        from_kill.extend(&kill);
+        from_death.extend(&death);
+        Times::of(kill).print(&format!("{how:?}, from the kill"), "");
+        Times::of(death).print(&format!("{how:?}, from the death"), "");
     }
-    let all = Times::of(all);
-    all.print("all", "");
+    let all = Times::of(from_kill);
+    all.print("all, from the kill", "");
+    Times::of(from_death).print("all, from the death", "");
     others.into_iter().for_each(Forked::kill);
-    assert!(all.at(0.99) <= Duration::from_millis(200), "p99 is {:?}", all.at(0.99));
+    let limit = Duration::from_millis(200).mul_f64(patience_of_the_machine());
+    assert!(all.at(0.99) <= limit, "p99 is {:?} of {limit:?}", all.at(0.99));
 }
 
 const OPERATIONS: [&str; 3] = ["put of 1000 bytes", "get", "evict"];
