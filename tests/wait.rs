@@ -438,3 +438,23 @@ fn who_was_told_that_a_promise_broke_never_finds_its_value_later() {
     assert!(region.evict(key).unwrap());
     assert_clean(&region);
 }
+
+#[test]
+fn evicted_while_its_value_is_written_an_object_is_gone_for_everybody_at_once() {
+    let (_alone, region, _) = start();
+    let key = region.reserve().unwrap();
+    region.bind("name", key).unwrap();
+    let is_gone = |outcome| matches!(outcome, Err(Error::NotFound { .. }));
+    let set = region.set_with(key, 4, Fingerprint::BYTES, &mut |out| {
+        out.write(b"late");
+        assert!(region.evict(key).unwrap() && !region.evict(key).unwrap());
+        assert_eq!(region.lookup("name").unwrap(), None);
+        assert_eq!(region.keys().unwrap(), []);
+        assert!(is_gone(region.set(key, b"other")));
+        assert!(is_gone(region.fail(key)));
+        assert!(is_gone(region.bind("name", key).map(drop)));
+        assert!(is_gone(region.wait(key, Some(Duration::ZERO)).map(drop)));
+        Ok(())
+    });
+    assert!(is_gone(set));
+}

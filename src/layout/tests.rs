@@ -9,7 +9,7 @@ use crate::layout::header::Header;
 use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, EVICTED, LAST_GENERATION, Link, ObjectId, Slot, SlotWord, State, WAITERS,
+    BOUND, DOOMED, EVICTED, LAST_GENERATION, Link, ObjectId, Slot, SlotWord, State, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -150,7 +150,8 @@ fn slot_words_and_ids_are_packed_as_documented() {
     let id = ObjectId::new(0, LAST_GENERATION).0;
     assert_eq!(parts("ObjectId", 64), [("slot", !id), ("generation", id)]);
     let text = section("### `SlotWord`");
-    for (name, flag) in [("WAITERS", WAITERS), ("EVICTED", EVICTED), ("BOUND", BOUND)] {
+    let named = [("WAITERS", WAITERS), ("EVICTED", EVICTED), ("BOUND", BOUND), ("DOOMED", DOOMED)];
+    for (name, flag) in named {
         assert_eq!(number_after(text, name), Some(flag), "{name}");
         assert_eq!(flag & !flags, 0, "{name}");
     }

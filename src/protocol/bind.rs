@@ -14,7 +14,7 @@
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{Link, ObjectId, Slot, SlotWord, State};
+use crate::layout::slot::{DOOMED, EVICTED, Link, ObjectId, Slot, SlotWord, State};
 use crate::names::{self, Bucket};
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
@@ -67,6 +67,7 @@ impl<'a> Actor<'a> {
         self.segment.slot(id.slot()).is_some_and(|slot| {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
             word.is_generation_of(id)
+                && !word.has(EVICTED | DOOMED)
                 && matches!(word.state(), Some(State::Ready | State::Pending | State::Filling))
         })
     }

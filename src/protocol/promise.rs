@@ -105,7 +105,7 @@ impl<'a> Actor<'a> {
         let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         loop {
-            if !word.is_generation_of(id) {
+            if !word.is_generation_of(id) || word.has(EVICTED) {
                 return Err(gone());
             }
             match state_of(word) {
@@ -113,7 +113,6 @@ impl<'a> Actor<'a> {
                 Some(State::Filling | State::Ready) => {
                     return Err(Error::AlreadySet { key: self.key(id) });
                 }
-                Some(State::Broken) => return Err(Error::Broken { key: self.key(id) }),
                 _ => return Err(gone()),
             }
             let mine = word.with_state(State::Filling).owned_by(self.me);
@@ -138,12 +137,11 @@ impl<'a> Actor<'a> {
         let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         match state_of(word) {
-            _ if !word.is_generation_of(id) => return Err(gone()),
+            _ if !word.is_generation_of(id) || word.has(EVICTED) => return Err(gone()),
             Some(State::Pending) => {}
             Some(State::Filling | State::Ready) => {
                 return Err(Error::AlreadySet { key: self.key(id) });
             }
-            Some(State::Broken) => return Ok(()),
             _ => return Err(gone()),
         }
         if slot.keeper.load(Ordering::SeqCst) != self.me.tag() {
@@ -299,6 +297,12 @@ impl Actor<'_> {
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         loop {
             let after = left(word, next);
+            if after.is(State::Broken) {
+                // Nobody gets it.
+                let block = BlockRef(slot.block.load(Ordering::Relaxed));
+                self.abandon_block(claimed.index, block);
+                slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
+            }
             match slot.word.compare_exchange_weak(
                 word.0,
                 after.0,

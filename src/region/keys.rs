@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::key::Key;
-use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::layout::slot::{EVICTED, ObjectId, SlotWord, State};
 use crate::protocol::bind::is_own;
 use crate::region::Region;
 use crate::sync::Ordering;
@@ -31,7 +31,7 @@ impl Region {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
             let listed = match word.state()? {
                 State::Ready => !is_own(slot),
-                State::Pending | State::Filling | State::Broken => true,
+                State::Pending | State::Filling | State::Broken => !word.has(EVICTED),
                 _ => false,
             };
             listed.then(|| ObjectId::new(index, word.generation()).key(self.id()))

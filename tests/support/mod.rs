@@ -13,7 +13,6 @@ pub mod payload;
 pub mod random;
 pub mod shared;
 pub mod small_shm;
-pub mod victims;
 
 const ROLE: &str = "INPLACE_TEST_ROLE";
 const NAME: &str = "INPLACE_TEST_NAME";
@@ -221,6 +220,11 @@ pub fn in_child(f: impl FnOnce() -> i32) -> i32 {
         nix::sys::wait::WaitStatus::Exited(_, code) => code,
         other => panic!("{other:?}"),
     }
+}
+
+/// In a child: kills it when its parent ends, however.
+pub fn end_with_parent() {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).unwrap();
 }
 
 /// A forked child.

@@ -28,6 +28,20 @@ impl Random {
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11
     }
 
+    /// Numbers of their own, for one draw of these: however many are drawn there, these go on the same.
+    pub fn split(&mut self) -> Self {
+        Self::new(self.draw())
+    }
+
+    /// The seed of the `number`th of those who share a seed.
+    pub fn derive(seed: u64, number: u64) -> u64 {
+        let mut mixed =
+            seed.wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
     pub fn below(&mut self, limit: u64) -> u64 {
         self.draw() % limit
     }
