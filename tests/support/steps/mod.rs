@@ -7,7 +7,6 @@
 //! x86-64 only: it counts on `int3` and debug registers.
 
 pub mod kill;
-pub mod mess;
 pub mod peek;
 pub mod script;
 pub mod stop;

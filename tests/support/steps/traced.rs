@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::peek::Word;
 use super::script::Script;
 use crate::support::start_child;
 
@@ -48,6 +49,10 @@ pub enum Arrival {
     There,
     /// Elsewhere: the operation went another way this time.
     Astray,
+}
+
+fn register(n: usize) -> ptrace::AddressType {
+    (offset_of!(libc::user, u_debugreg) + 8 * n) as ptrace::AddressType
 }
 
 /// Waits until a process sleeps.
@@ -141,11 +146,22 @@ impl Traced {
     }
 
     fn set_breakpoint(&self, address: Option<u64>) {
-        let register = |n: usize| (offset_of!(libc::user, u_debugreg) + 8 * n) as *mut _;
         if let Some(address) = address {
             ptrace::write_user(self.pid, register(0), address as i64).unwrap();
         }
         ptrace::write_user(self.pid, register(7), i64::from(address.is_some())).unwrap();
+    }
+
+    /// Goes on until a word has been written so that `is_it`.
+    pub fn go_until(&mut self, word: Word, is_it: impl Fn(Word) -> bool) {
+        const ON_WRITES_OF_8_BYTES: i64 = 1 | 0b1001 << 16;
+        ptrace::write_user(self.pid, register(0), word.address() as i64).unwrap();
+        ptrace::write_user(self.pid, register(7), ON_WRITES_OF_8_BYTES).unwrap();
+        while !is_it(word) {
+            assert!(!self.is_over(), "the operation did not write this");
+            self.go_on();
+        }
+        ptrace::write_user(self.pid, register(7), 0).unwrap();
     }
 
     /// Whether the next instruction sleeps on a futex.
