@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use inplace::{Error, Fingerprint, Key, Region, RegionOptions};
-use support::steps::kill::{Case, assert_empties, assert_recovers, helper};
+use support::steps::kill::{Case, assert_empties, assert_recovers, helper, keeper};
 use support::steps::peek::{EMBRYO, Peek, READY, RECLAIMING, RETIRING, SPAN, TRIMMING, Word};
 use support::steps::sweep::{Operation, sweep};
 use support::steps::traced::{Traced, Whom, await_sleep, begin, end};
@@ -96,15 +96,21 @@ fn filling_what_is_evicted() -> World {
     world
 }
 
+/// The keeper dies when somebody waits.
 fn promising() -> World {
     let mut world = world();
-    dead(&world, |world| _ = world.region.reserve());
-    let promise = world.region.keys().unwrap().into_iter().find(|&key| key != world.promise && key != world.object);
+    let keeper = keeper(|ready| {
+        world.region.reserve().unwrap();
+        let _ = ready();
+    });
+    let keys = world.region.keys().unwrap();
+    let promise = keys.into_iter().find(|&key| key != world.promise && key != world.object).unwrap();
     world.waiter = Some(helper(|| {
-        let end = world.region.wait(promise.unwrap(), None);
+        let end = world.region.wait(promise, None);
         i32::from(!matches!(end, Err(Error::Broken { .. } | Error::NotFound { .. })))
     }));
     await_sleep(world.waiter.as_ref().unwrap().0);
+    keeper.kill();
     world
 }
 
@@ -157,6 +163,15 @@ fn having_bound() -> World {
     let before = bucket.get();
     killed(&world, (bucket, move |bucket| bucket.get() != before), bind_another);
     assert_ne!(world.region.lookup(NAME).unwrap(), Some(world.object));
+    world
+}
+
+/// The last name is gone from the bucket, whose version without names is current.
+fn unbinding() -> World {
+    let world = world();
+    let bucket = Peek::of(&world.region).bucket(NAME);
+    let before = bucket.get();
+    killed(&world, (bucket, move |bucket| bucket.get() != before), |world| _ = world.region.unbind(NAME));
     world
 }
 
@@ -220,7 +235,7 @@ fn reap(reaper: &mut World) {
 
 /// The survivor's object, name and promise are as they were, unless the dead had changed them; all else is gone.
 fn recovers(mut world: World) {
-    assert!((1..=4).contains(&world.region.reap().unwrap()));
+    assert!(world.region.reap().unwrap() <= 4);
     if let Some(waiter) = world.waiter.take() {
         let end = waiter.wait();
         assert!(matches!(end, nix::sys::wait::WaitStatus::Exited(_, 0)), "a waiter heard something wrong: {end:?}");
@@ -250,7 +265,7 @@ fn recovers(mut world: World) {
 }
 
 fn operations() -> Vec<Operation> {
-    let messes: [(&str, fn() -> World); 16] = [
+    let messes: [(&str, fn() -> World); 17] = [
         ("reap, WRITING with a cell", writing_a_cell),
         ("reap, WRITING with a span, partly WARMING", writing_a_span),
         ("reap, FILLING", filling),
@@ -262,7 +277,8 @@ fn operations() -> Vec<Operation> {
         ("reap, RECLAIMING a span", reclaiming_a_span),
         ("reap, a bind before its CAS", about_to_bind),
         ("reap, a bind after its CAS", having_bound),
-        ("reap, an unbind after its CAS", having_unbound),
+        ("reap, an unbind after its first CAS", unbinding),
+        ("reap, an unbind after its second CAS", having_unbound),
         ("reap, a unit RETIRING", retiring),
         ("reap, a unit TRIMMING", trimming),
         ("reap, an entry EMBRYO", forking),

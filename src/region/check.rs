@@ -348,8 +348,16 @@ impl<'a> Walk<'a> {
                 continue;
             }
             match self.actor.read_bucket(bucket) {
-                Ok(found) => {
-                    self.report.names += found.map_or(0, |(_, names)| names.entries.len() as u64)
+                Ok(None) => {}
+                Ok(Some((pin, names))) => {
+                    self.report.names += names.entries.len() as u64;
+                    let word = SlotWord(pin.slot.word.load(Ordering::SeqCst));
+                    let is_finished = pin.slot.link.load(Ordering::SeqCst) == 0;
+                    let is_unfinished = !is_finished && !self.is_lost(word.owner());
+                    let current = self.segment.name_bucket(bucket).load(Ordering::SeqCst);
+                    if names.entries.is_empty() && !is_unfinished && current == pin.id.0 {
+                        self.blame(format!("name bucket {bucket} names an object without names"));
+                    }
                 }
                 Err(error) => self.blame(format!("name bucket {bucket} can not be read: {error}")),
             }
