@@ -52,7 +52,8 @@ fn full() -> World {
 
 fn arrive(world: World) -> Victim {
     let World { regions, objects } = world;
-    let views = regions.iter().zip(&objects).map(|(region, &key)| region.get(key).unwrap().unwrap());
+    let views =
+        regions.iter().zip(&objects).map(|(region, &key)| region.get(key).unwrap().unwrap());
     Victim { views: views.collect(), regions }
 }
 
@@ -128,12 +129,18 @@ fn operations() -> Vec<Operation> {
     vec![
         Case::new("fork, the parent", (one, arrive), fork, recovers).operation(),
         Case::new("fork, the parent, two regions", (two, arrive), fork, recovers).operation(),
-        Case::new("fork, the parent, evicted views", (one, arrive), fork, recovers).before(evict).operation(),
+        Case::new("fork, the parent, evicted views", (one, arrive), fork, recovers)
+            .before(evict)
+            .operation(),
         Case::new("fork, the parent, lending", (one, arrive_lending), fork, recovers).operation(),
         Case::new("fork, the parent, reaping", (crowded, arrive), fork, recovers).operation(),
         Case::new("fork, the parent, full", (full, arrive), fork_in_vain, recovers).operation(),
-        Case::new("fork, the child", (one, arrive), fork_and_stay, recovers).in_its_child().operation(),
-        Case::new("fork, the child, two regions", (two, arrive), fork_and_stay, recovers).in_its_child().operation(),
+        Case::new("fork, the child", (one, arrive), fork_and_stay, recovers)
+            .in_its_child()
+            .operation(),
+        Case::new("fork, the child, two regions", (two, arrive), fork_and_stay, recovers)
+            .in_its_child()
+            .operation(),
         Case::new("fork, the child, evicted views", (one, arrive), fork_and_stay, recovers)
             .before(evict)
             .in_its_child()
@@ -141,7 +148,9 @@ fn operations() -> Vec<Operation> {
         Case::new("fork, the child, lending", (one, arrive_lending), fork_and_stay, recovers)
             .in_its_child()
             .operation(),
-        Case::new("fork, the child, full", (full, arrive), fork_and_stay, recovers).in_its_child().operation(),
+        Case::new("fork, the child, full", (full, arrive), fork_and_stay, recovers)
+            .in_its_child()
+            .operation(),
     ]
 }
 

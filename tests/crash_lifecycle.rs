@@ -233,16 +233,47 @@ fn stays_and_is_broken(world: World) {
 fn arrivals() -> Vec<Operation> {
     vec![
         Case::new("create", (nothing, arrive_unattached), create, comes_and_goes).operation(),
-        Case::new("create, lasting", (nothing, arrive_unattached), create_lasting, comes_and_is_destroyed).operation(),
-        Case::new("create, anonymous", (nothing, arrive_unattached), create_anonymous, comes_and_goes).operation(),
+        Case::new(
+            "create, lasting",
+            (nothing, arrive_unattached),
+            create_lasting,
+            comes_and_is_destroyed,
+        )
+        .operation(),
+        Case::new(
+            "create, anonymous",
+            (nothing, arrive_unattached),
+            create_anonymous,
+            comes_and_goes,
+        )
+        .operation(),
         Case::new("create, name taken", (attached, arrive_unattached), create, stays).operation(),
-        Case::new("open_or_create, abandoned", (abandoned, arrive_unattached), open_or_create, starts_anew).operation(),
+        Case::new(
+            "open_or_create, abandoned",
+            (abandoned, arrive_unattached),
+            open_or_create,
+            starts_anew,
+        )
+        .operation(),
         Case::new("open, abandoned", (abandoned, arrive_unattached), open, starts_anew).operation(),
         Case::new("open, as second", (attached, arrive_unattached), open, stays).operation(),
         Case::new("open, again", (attached, arrive_attached), open_again, stays).operation(),
-        Case::new("open, beside a draft", (beside_a_draft, arrive_unattached), open, sweeps).operation(),
-        Case::new("open, unattended", (unattended, arrive_unattached), open, comes_and_is_destroyed).operation(),
-        Case::new("open, reaping", (abandoned_for_good, arrive_unattached), open, comes_and_is_destroyed).operation(),
+        Case::new("open, beside a draft", (beside_a_draft, arrive_unattached), open, sweeps)
+            .operation(),
+        Case::new(
+            "open, unattended",
+            (unattended, arrive_unattached),
+            open,
+            comes_and_is_destroyed,
+        )
+        .operation(),
+        Case::new(
+            "open, reaping",
+            (abandoned_for_good, arrive_unattached),
+            open,
+            comes_and_is_destroyed,
+        )
+        .operation(),
     ]
 }
 
@@ -256,16 +287,43 @@ fn sweeps(world: World) {
 fn departures() -> Vec<Operation> {
     vec![
         Case::new("leave, others stay", (attached, arrive_attached), leave, stays).operation(),
-        Case::new("leave, owing a promise", (attached, arrive_owing), leave, stays_and_is_broken).operation(),
+        Case::new("leave, owing a promise", (attached, arrive_owing), leave, stays_and_is_broken)
+            .operation(),
         Case::new("leave, last", (nothing, arrive_alone), leave, comes_and_goes).operation(),
-        Case::new("leave, last of a lasting one", (unattended, |world| Victim { region: Region::open(&world.name).ok(), ..arrive_unattached(world) }), leave, comes_and_is_destroyed).operation(),
-        Case::new("drop the last view, closing", (attached, arrive_with_a_view), drop_view, stays).operation(),
-        Case::new("drop the last view, closing, last", (nothing, arrive_alone_with_a_view), drop_view, comes_and_goes)
+        Case::new(
+            "leave, last of a lasting one",
+            (unattended, |world| Victim {
+                region: Region::open(&world.name).ok(),
+                ..arrive_unattached(world)
+            }),
+            leave,
+            comes_and_is_destroyed,
+        )
+        .operation(),
+        Case::new("drop the last view, closing", (attached, arrive_with_a_view), drop_view, stays)
             .operation(),
+        Case::new(
+            "drop the last view, closing, last",
+            (nothing, arrive_alone_with_a_view),
+            drop_view,
+            comes_and_goes,
+        )
+        .operation(),
         Case::new("exit, last", (nothing, arrive_ending), exit, comes_and_goes).operation(),
-        Case::new("destroy, unattended", (unattended, arrive_unattached), destroy, is_gone_or_there).operation(),
-        Case::new("destroy, attended", (attached_to_a_lasting_one, arrive_unattached), destroy, is_destroyed_or_not)
-            .operation(),
+        Case::new(
+            "destroy, unattended",
+            (unattended, arrive_unattached),
+            destroy,
+            is_gone_or_there,
+        )
+        .operation(),
+        Case::new(
+            "destroy, attended",
+            (attached_to_a_lasting_one, arrive_unattached),
+            destroy,
+            is_destroyed_or_not,
+        )
+        .operation(),
     ]
 }
 

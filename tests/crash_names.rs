@@ -123,13 +123,27 @@ fn is_old_or_gone(world: World) {
 
 fn operations() -> Vec<Operation> {
     vec![
-        Case::new("bind, first of its bucket", (unbound, arrive), bind, is_bound_or_not).operation(),
-        Case::new("bind, replacing", (bound, arrive), bind, is_old_or_new).operation(),
-        Case::new("bind, replacing, beside another", (bound_beside_another, arrive), bind, is_old_or_new).operation(),
-        Case::new("bind, replacing, beside a stale one", (bound_beside_a_stale_one, arrive), bind, is_old_or_new)
+        Case::new("bind, first of its bucket", (unbound, arrive), bind, is_bound_or_not)
             .operation(),
-        Case::new("unbind, last of its bucket", (bound, arrive), unbind, is_old_or_none).operation(),
-        Case::new("unbind, beside another", (bound_beside_another, arrive), unbind, is_old_or_none).operation(),
+        Case::new("bind, replacing", (bound, arrive), bind, is_old_or_new).operation(),
+        Case::new(
+            "bind, replacing, beside another",
+            (bound_beside_another, arrive),
+            bind,
+            is_old_or_new,
+        )
+        .operation(),
+        Case::new(
+            "bind, replacing, beside a stale one",
+            (bound_beside_a_stale_one, arrive),
+            bind,
+            is_old_or_new,
+        )
+        .operation(),
+        Case::new("unbind, last of its bucket", (bound, arrive), unbind, is_old_or_none)
+            .operation(),
+        Case::new("unbind, beside another", (bound_beside_another, arrive), unbind, is_old_or_none)
+            .operation(),
         Case::new("lookup", (bound_beside_another, arrive), lookup, is_old).operation(),
         Case::new("evict, bound", (bound, arrive), evict, is_old_or_gone).operation(),
     ]

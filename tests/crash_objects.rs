@@ -192,7 +192,11 @@ fn there_or_gone(mut world: World) {
     let is_there = world.region.exists(world.object).unwrap();
     let is_watched = world.view.is_some();
     assert_eq!(report.objects, u64::from(is_there), "{report}");
-    assert_eq!((report.retired, report.pins), (u64::from(is_watched && !is_there), u64::from(is_watched)), "{report}");
+    assert_eq!(
+        (report.retired, report.pins),
+        (u64::from(is_watched && !is_there), u64::from(is_watched)),
+        "{report}"
+    );
     if let Some(view) = world.view.take() {
         assert_eq!(payload::blame(Some(1), &view), None);
     }
@@ -221,30 +225,49 @@ fn puts() -> Vec<Operation> {
         Case::new("put, small, cold", (cold, arrive), put, at_most::<1>).operation(),
         Case::new("put, nothing", (cold, arrive_with::<0>), put, at_most::<1>).operation(),
         Case::new("put, a span, warm", (warm, arrive), put_into_a_span, at_most::<1>).operation(),
-        Case::new("put, three units, cold", (cold, arrive_with::<150_000>), put, at_most::<1>).operation(),
+        Case::new("put, three units, cold", (cold, arrive_with::<150_000>), put, at_most::<1>)
+            .operation(),
         Case::new("put, growing the index", (crowded, arrive), put, at_most::<1>).operation(),
-        Case::new("put, after reaping", (occupied_by_the_dead, arrive), put_batch, at_most::<3>).operation(),
+        Case::new("put, after reaping", (occupied_by_the_dead, arrive), put_batch, at_most::<3>)
+            .operation(),
         Case::new("put_batch of three", (warm, arrive), put_batch, at_most::<3>).operation(),
-        Case::new("put_with, too small a guess", (warm, arrive), put_written, at_most::<1>).operation(),
-        Case::new("put, growing the unit table", (occupied_by_another, arrive), put, at_most::<1>).operation(),
+        Case::new("put_with, too small a guess", (warm, arrive), put_written, at_most::<1>)
+            .operation(),
+        Case::new("put, growing the unit table", (occupied_by_another, arrive), put, at_most::<1>)
+            .operation(),
         Case::new("put_with, given up", (cold, arrive), put_given_up, at_most::<0>).operation(),
         Case::new("loan, publish", (warm, arrive), loan_and_publish, at_most::<1>).operation(),
-        Case::new("loan, publish, a span, cold", (cold, arrive), loan_a_span_and_publish, at_most::<1>).operation(),
+        Case::new(
+            "loan, publish, a span, cold",
+            (cold, arrive),
+            loan_a_span_and_publish,
+            at_most::<1>,
+        )
+        .operation(),
         Case::new("loan, abandon", (warm, arrive), loan_and_abandon, at_most::<0>).operation(),
-        Case::new("loan, abandon, a span, cold", (cold, arrive_with::<150_000>), loan_and_abandon, at_most::<0>)
-            .operation(),
+        Case::new(
+            "loan, abandon, a span, cold",
+            (cold, arrive_with::<150_000>),
+            loan_and_abandon,
+            at_most::<0>,
+        )
+        .operation(),
     ]
 }
 
 fn others() -> Vec<Operation> {
     vec![
         Case::new("evict", (warm, arrive), evict, there_or_gone).operation(),
-        Case::new("evict, pinned by another", (watched, arrive_without_view), evict, there_or_gone).operation(),
+        Case::new("evict, pinned by another", (watched, arrive_without_view), evict, there_or_gone)
+            .operation(),
         Case::new("take", (warm, arrive), take, there_or_gone).operation(),
-        Case::new("take, pinned by another", (watched, arrive_without_view), take, there_or_gone).operation(),
+        Case::new("take, pinned by another", (watched, arrive_without_view), take, there_or_gone)
+            .operation(),
         Case::new("get, clone, drop", (warm, arrive), get, at_most::<0>).operation(),
         Case::new("exists, keys", (warm, arrive), exists, at_most::<0>).operation(),
-        Case::new("unpin, last of an evicted object", (watched, arrive), unpin, gone).before(drop_survivors_view).operation(),
+        Case::new("unpin, last of an evicted object", (watched, arrive), unpin, gone)
+            .before(drop_survivors_view)
+            .operation(),
         Case::new("trim", (warm, arrive), trim, at_most::<0>).operation(),
     ]
 }

@@ -152,7 +152,8 @@ fn is_settled(mut world: World) {
     if let Some(another) = world.another.take() {
         another.kill();
     }
-    assert!((1..=2).contains(&world.region.reap().unwrap()));
+    // Whoever waits may have reaped before.
+    assert!(world.region.reap().unwrap() <= 2);
     for key in world.region.keys().unwrap() {
         match world.region.wait(key, Some(Duration::ZERO)) {
             Ok(view) => assert_eq!(payload::blame(Some(2), &view), None),
@@ -168,7 +169,10 @@ fn is_settled(mut world: World) {
         }
     }
     if let Some(waiter) = world.waiter.take() {
-        assert!(matches!(waiter.wait(), WaitStatus::Exited(_, 0)), "a waiter heard something wrong");
+        assert!(
+            matches!(waiter.wait(), WaitStatus::Exited(_, 0)),
+            "a waiter heard something wrong"
+        );
     }
     assert_recovers(&world.region, 0..=1);
     assert_empties(&world.region, &[]);
@@ -204,11 +208,18 @@ fn makers() -> Vec<Operation> {
         Case::new("set, small", plain, set, is_settled).operation(),
         Case::new("set, three units, cold", plain, set_a_span, is_settled).operation(),
         Case::new("set, awaited", plain, set, is_settled).before(wait_in_another).operation(),
-        Case::new("set, of one's own", (unpromised, promise_and_arrive), set, is_settled).operation(),
-        Case::new("set, too small a guess", plain, set_after_too_small_a_guess, is_settled).operation(),
-        Case::new("set, given up", plain, set_given_up, is_settled).operation(),
-        Case::new("set, given up, its keeper dead", (promised_by_the_dead, arrive), set_given_up_alone, is_settled)
+        Case::new("set, of one's own", (unpromised, promise_and_arrive), set, is_settled)
             .operation(),
+        Case::new("set, too small a guess", plain, set_after_too_small_a_guess, is_settled)
+            .operation(),
+        Case::new("set, given up", plain, set_given_up, is_settled).operation(),
+        Case::new(
+            "set, given up, its keeper dead",
+            (promised_by_the_dead, arrive),
+            set_given_up_alone,
+            is_settled,
+        )
+        .operation(),
         Case::new("set, evicted meanwhile", plain, set_of_an_evicted, is_settled).operation(),
         Case::new("fail", (unpromised, promise_and_arrive), fail, is_settled).operation(),
         Case::new("fail, awaited", (unpromised, promise_and_arrive), fail, is_settled)
@@ -221,13 +232,18 @@ fn seekers() -> Vec<Operation> {
     let plain = (promised as fn() -> World, arrive as fn(World) -> Victim);
     vec![
         Case::new("evict, promised", plain, evict, is_settled).operation(),
-        Case::new("evict, promised, awaited", plain, evict, is_settled).before(wait_in_another).operation(),
+        Case::new("evict, promised, awaited", plain, evict, is_settled)
+            .before(wait_in_another)
+            .operation(),
         Case::new("evict, being written", (being_filled, arrive), evict, is_settled).operation(),
         Case::new("wait, woken", plain, wait, is_settled).woken_by(give).operation(),
-        Case::new("wait, value there", plain, wait, is_settled).before(|world| give(world)).operation(),
+        Case::new("wait, value there", plain, wait, is_settled)
+            .before(|world| give(world))
+            .operation(),
         Case::new("wait, looking only", plain, look, is_settled).operation(),
         Case::new("wait, in vain", plain, wait_briefly, is_settled).operation(),
-        Case::new("wait, for the dead", (promised_by_the_dead, arrive), wait_briefly, is_settled).operation(),
+        Case::new("wait, for the dead", (promised_by_the_dead, arrive), wait_briefly, is_settled)
+            .operation(),
     ]
 }
 

@@ -104,7 +104,8 @@ fn promising() -> World {
         let _ = ready();
     });
     let keys = world.region.keys().unwrap();
-    let promise = keys.into_iter().find(|&key| key != world.promise && key != world.object).unwrap();
+    let promise =
+        keys.into_iter().find(|&key| key != world.promise && key != world.object).unwrap();
     world.waiter = Some(helper(|| {
         let end = world.region.wait(promise, None);
         i32::from(!matches!(end, Err(Error::Broken { .. } | Error::NotFound { .. })))
@@ -127,7 +128,9 @@ fn reclaiming(len: usize) -> World {
     let world = world();
     let other = world.region.put(&payload::make(1, len)).unwrap();
     let slot = Peek::of(&world.region).slot(other);
-    killed(&world, (slot, |slot| slot.state() == RECLAIMING), |world| _ = world.region.evict(other));
+    killed(&world, (slot, |slot| slot.state() == RECLAIMING), |world| {
+        _ = world.region.evict(other)
+    });
     world
 }
 
@@ -171,7 +174,9 @@ fn unbinding() -> World {
     let world = world();
     let bucket = Peek::of(&world.region).bucket(NAME);
     let before = bucket.get();
-    killed(&world, (bucket, move |bucket| bucket.get() != before), |world| _ = world.region.unbind(NAME));
+    killed(&world, (bucket, move |bucket| bucket.get() != before), |world| {
+        _ = world.region.unbind(NAME)
+    });
     world
 }
 
@@ -238,7 +243,10 @@ fn recovers(mut world: World) {
     assert!(world.region.reap().unwrap() <= 4);
     if let Some(waiter) = world.waiter.take() {
         let end = waiter.wait();
-        assert!(matches!(end, nix::sys::wait::WaitStatus::Exited(_, 0)), "a waiter heard something wrong: {end:?}");
+        assert!(
+            matches!(end, nix::sys::wait::WaitStatus::Exited(_, 0)),
+            "a waiter heard something wrong: {end:?}"
+        );
     }
     let World { region, object, promise, .. } = &world;
     assert_recovers(region, 0..=1);

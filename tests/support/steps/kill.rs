@@ -32,8 +32,22 @@ pub struct Case<W, V> {
 }
 
 impl<W: 'static, V: 'static> Case<W, V> {
-    pub fn new(what: &'static str, (prepare, arrive): (fn() -> W, fn(W) -> V), operate: fn(&mut V), holds: fn(W)) -> Self {
-        Self { what, prepare, arrive, operate, holds, whom: Whom::Victim, meanwhile: None, wake: None }
+    pub fn new(
+        what: &'static str,
+        (prepare, arrive): (fn() -> W, fn(W) -> V),
+        operate: fn(&mut V),
+        holds: fn(W),
+    ) -> Self {
+        Self {
+            what,
+            prepare,
+            arrive,
+            operate,
+            holds,
+            whom: Whom::Victim,
+            meanwhile: None,
+            wake: None,
+        }
     }
 
     pub fn woken_by(self, wake: fn(&W)) -> Self {
@@ -50,7 +64,11 @@ impl<W: 'static, V: 'static> Case<W, V> {
 
     /// As the scenes of a sweep.
     pub fn operation(self) -> Operation {
-        Operation { what: self.what.into(), variants: 1, scene: Box::new(move |script, errand| self.play(script, errand)) }
+        Operation {
+            what: self.what.into(),
+            variants: 1,
+            scene: Box::new(move |script, errand| self.play(script, errand)),
+        }
     }
 
     fn play(&self, script: &Script, errand: Errand) -> Found {
@@ -76,10 +94,12 @@ impl<W: 'static, V: 'static> Case<W, V> {
                 victim.record(script, wake);
                 Found::Inside
             }
-            Errand::Visit { place, exactly, .. } => match victim.go_to(script, (place, exactly), wake) {
-                Arrival::There => Found::Inside,
-                Arrival::Astray => Found::Astray,
-            },
+            Errand::Visit { place, exactly, .. } => {
+                match victim.go_to(script, (place, exactly), wake) {
+                    Arrival::There => Found::Inside,
+                    Arrival::Astray => Found::Astray,
+                }
+            }
         };
         victim.kill();
         (self.holds)(world);
@@ -92,7 +112,11 @@ impl<W: 'static, V: 'static> Case<W, V> {
 pub fn await_orphans() {
     use nix::sys::wait::{WaitStatus, wait};
     while let Ok(end) = wait() {
-        let fine = matches!(end, WaitStatus::Exited(_, 0) | WaitStatus::Signaled(_, nix::sys::signal::Signal::SIGKILL, _));
+        let fine = matches!(
+            end,
+            WaitStatus::Exited(_, 0)
+                | WaitStatus::Signaled(_, nix::sys::signal::Signal::SIGKILL, _)
+        );
         assert!(fine, "a child of the victim: {end:?}");
     }
 }
@@ -129,7 +153,8 @@ pub fn assert_empties(region: &Region, names: &[&str]) {
     let slots = vec![&[][..]; region.max_objects() as usize];
     let keys = region.put_batch(&slots).expect("all slots are there again");
     keys.into_iter().for_each(|key| assert!(region.evict(key).unwrap()));
-    let whole = region.put(&vec![1; region.capacity() as usize]).expect("all bytes are there again");
+    let whole =
+        region.put(&vec![1; region.capacity() as usize]).expect("all bytes are there again");
     assert!(region.evict(whole).unwrap());
     region.trim().unwrap();
     let report = assert_empty(region);
@@ -139,7 +164,14 @@ pub fn assert_empties(region: &Region, names: &[&str]) {
 fn assert_empty(region: &Region) -> inplace::Report {
     let report = region.check().unwrap();
     assert!(report.is_clean(), "{report}");
-    let left = [report.objects, report.retired, report.pending, report.in_progress, report.names, report.pins];
+    let left = [
+        report.objects,
+        report.retired,
+        report.pending,
+        report.in_progress,
+        report.names,
+        report.pins,
+    ];
     assert_eq!((left, report.bytes_in_use), ([0; 6], 0), "{report}");
     assert_eq!(report.participants, 1, "{report}");
     report
@@ -168,7 +200,10 @@ pub fn keeper(come: impl FnOnce(&dyn Fn() -> inplace::Result<()>)) -> Forked {
     });
     let start = Instant::now();
     while there.0.load(Ordering::SeqCst) == 0 {
-        assert!(start.elapsed() < Duration::from_secs(20), "a helper of the scene does not get ready");
+        assert!(
+            start.elapsed() < Duration::from_secs(20),
+            "a helper of the scene does not get ready"
+        );
         std::thread::yield_now();
     }
     child

@@ -28,7 +28,9 @@ impl Peek {
     /// Of the only anonymous region.
     pub fn of(region: &Region) -> Self {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let whole = |line: &&str| line.contains("memfd:inplace") && line.split(' ').nth(2) == Some("00000000");
+        let whole = |line: &&str| {
+            line.contains("memfd:inplace") && line.split(' ').nth(2) == Some("00000000")
+        };
         let line = maps.lines().find(whole).expect("an anonymous region");
         let start = u64::from_str_radix(line.split('-').next().unwrap(), 16).unwrap();
         let names = page_up(4096 + 64 * u64::from(region.max_participants())) + 8192;
@@ -72,7 +74,8 @@ impl Word {
     }
 
     pub fn get(self) -> u64 {
-        let word: *const std::sync::atomic::AtomicU64 = std::ptr::without_provenance(self.0 as usize);
+        let word: *const std::sync::atomic::AtomicU64 =
+            std::ptr::without_provenance(self.0 as usize);
         // SAFETY: an aligned word in the committed part of a region that is mapped, of which all is atomics.
         unsafe { &*word }.load(std::sync::atomic::Ordering::SeqCst)
     }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::support::shared::{Atomics, Shared};
 
+/// Of an instruction that is done more often, only so many of the first and the last times are turns.
+const ROUNDS: usize = 100;
 /// Longer operations are not swept.
 pub const LONGEST: usize = 1 << 21;
 const SLEEPS: usize = 8;
@@ -19,6 +21,9 @@ pub struct Script {
     /// Instructions that put the victim to sleep until it is woken.
     sleeps: [AtomicU64; SLEEPS],
     sleep_count: AtomicU64,
+    /// Places but those of the middle rounds of long loops.
+    turns: [AtomicU32; LONGEST],
+    turn_count: AtomicU64,
 }
 
 // SAFETY: made of atomics only.
@@ -71,7 +76,8 @@ impl Script {
             let address = self.address(at);
             // A repeated string instruction stops at its breakpoint once.
             let repeats = address == before;
-            let visits = if repeats { 0 } else { *seen.entry(address).and_modify(|n| *n += 1).or_insert(1) };
+            let visits =
+                if repeats { 0 } else { *seen.entry(address).and_modify(|n| *n += 1).or_insert(1) };
             self.visits[at].store(visits, Ordering::Relaxed);
             before = address;
             if sleeps.first() == Some(&at) {
@@ -80,6 +86,35 @@ impl Script {
                 before = 0;
             }
         }
+    }
+
+    /// After [`finish`](Self::finish): says which places differ from others by more than the round of a loop.
+    pub fn find_turns(&self) {
+        let mut times: HashMap<u64, usize> = HashMap::new();
+        (0..self.len()).for_each(|at| *times.entry(self.address(at)).or_default() += 1);
+        let mut seen: HashMap<u64, usize> = HashMap::new();
+        let mut count = 0;
+        for place in 1..=self.len() {
+            // What is killed there has done the instruction before it last.
+            let address = self.address(place - 1);
+            let nth = seen.entry(address).or_default();
+            if *nth < ROUNDS || *nth + ROUNDS >= times[&address] {
+                self.turns[count].store(place as u32, Ordering::Relaxed);
+                count += 1;
+            }
+            *nth += 1;
+        }
+        self.turn_count.store(count as u64, Ordering::SeqCst);
+    }
+
+    /// How many places differ from others by more than the round of a loop.
+    pub fn turns(&self) -> usize {
+        self.turn_count.load(Ordering::SeqCst) as usize
+    }
+
+    /// The n-th of them.
+    pub fn turn(&self, n: usize) -> usize {
+        self.turns[n].load(Ordering::Relaxed) as usize
     }
 
     /// The cheapest way to `to` from `from`, where counting started: a breakpoint at a place, how often it stops, and then

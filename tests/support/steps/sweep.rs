@@ -1,7 +1,7 @@
 //! Runs the scenes of many operations, two at a time, and counts.
 //!
 //! `INPLACE_STEPS` says how many places of each operation are tried, `INPLACE_SEED` which; `INPLACE_STEPS=all` tries
-//! every instruction.
+//! every instruction, `INPLACE_STEPS=turns` every one but the middle rounds of loops that go round hundreds of times.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -78,8 +78,10 @@ impl Board {
 
     fn said(&self) -> String {
         let len = (self.text_len.load(Ordering::SeqCst) as usize / 8).min(TEXT);
-        let bytes: Vec<u8> =
-            self.text[..len].iter().flat_map(|word| word.load(Ordering::SeqCst).to_le_bytes()).collect();
+        let bytes: Vec<u8> = self.text[..len]
+            .iter()
+            .flat_map(|word| word.load(Ordering::SeqCst).to_le_bytes())
+            .collect();
         String::from_utf8_lossy(&bytes).into_owned()
     }
 }
@@ -88,6 +90,7 @@ impl Board {
 #[derive(Clone, Copy, Debug)]
 enum Choice {
     All,
+    Turns,
     Some(u64),
 }
 
@@ -97,7 +100,10 @@ impl Choice {
         match std::env::var("INPLACE_STEPS").ok().as_deref() {
             None => Self::Some(few),
             Some("all") => Self::All,
-            Some(number) => Self::Some(number.parse().expect("INPLACE_STEPS is a number, or all")),
+            Some("turns") => Self::Turns,
+            Some(number) => {
+                Self::Some(number.parse().expect("INPLACE_STEPS is a number, all or turns"))
+            }
         }
     }
 }
@@ -116,16 +122,23 @@ pub fn sweep(title: &str, few: u64, operations: &[Operation]) {
     watch_for(6 * 3600);
     crate::support::payload::prepare();
     let launchers: Vec<_> = (0..LAUNCHERS)
-        .map(|_| start_child(|| Launcher { board, seed, choice, script: Script::new() }.work(operations)))
+        .map(|_| {
+            start_child(|| Launcher { board, seed, choice, script: Script::new() }.work(operations))
+        })
         .collect();
     let ends: Vec<_> = launchers.into_iter().map(|launcher| launcher.wait()).collect();
     let all: Vec<_> = board.tallies[..operations.len()].iter().collect();
-    let sum = |of: fn(&Tally) -> &AtomicU64| all.iter().map(|tally| of(tally).load(Ordering::SeqCst)).sum::<u64>();
+    let sum = |of: fn(&Tally) -> &AtomicU64| {
+        all.iter().map(|tally| of(tally).load(Ordering::SeqCst)).sum::<u64>()
+    };
     for (operation, tally) in operations.iter().zip(&all) {
         let [places, scenes, clean, astray, micros] =
-            [&tally.places, &tally.scenes, &tally.clean, &tally.astray, &tally.micros].map(|n| n.load(Ordering::SeqCst));
+            [&tally.places, &tally.scenes, &tally.clean, &tally.astray, &tally.micros]
+                .map(|n| n.load(Ordering::SeqCst));
         let (what, seconds) = (&operation.what, micros as f64 / 1e6);
-        println!("{what:50} {places:7} places {scenes:7} scenes {clean:7} clean {astray:5} astray {seconds:8.1} s");
+        println!(
+            "{what:50} {places:7} places {scenes:7} scenes {clean:7} clean {astray:5} astray {seconds:8.1} s"
+        );
     }
     println!(
         "{title}: {} operations, {} places, {} scenes, {} clean, in {:.1} s",
@@ -146,7 +159,11 @@ static ALONE: AtomicBool = AtomicBool::new(false);
 
 /// The name of a scene's region.
 pub fn region_name() -> String {
-    if ALONE.load(Ordering::SeqCst) { "scene".into() } else { format!("scene-{:010}", std::process::id()) }
+    if ALONE.load(Ordering::SeqCst) {
+        "scene".into()
+    } else {
+        format!("scene-{:010}", std::process::id())
+    }
 }
 
 /// Panics when a scene left a file.
@@ -175,7 +192,7 @@ impl Launcher {
         let board = self.board.get();
         std::panic::set_hook(Box::new(|panic| board.say(&format!("{panic}\n"))));
         // When there are few places, recording takes most of the time: then nobody records what another has.
-        let parts = if matches!(self.choice, Choice::All) { LAUNCHERS } else { 1 };
+        let parts = if matches!(self.choice, Choice::Some(_)) { 1 } else { LAUNCHERS };
         loop {
             let job = self.board.next.fetch_add(1, Ordering::SeqCst) as usize;
             let Some(operation) = operations.get(job / parts) else { return 0 };
@@ -195,11 +212,18 @@ impl Launcher {
         let len = self.script.len();
         tally.places.store(len as u64, Ordering::SeqCst);
         let mut random = Random::new(self.seed ^ operation.what.len() as u64);
-        let scenes = len * operation.variants;
+        let places = if matches!(self.choice, Choice::Turns) { self.script.turns() } else { len };
+        let scenes = places * operation.variants;
         let count = if let Choice::Some(count) = self.choice { count as usize } else { scenes };
         for n in (part..count).step_by(parts) {
-            let at = if count == scenes { n } else { random.below(scenes as u64) as usize };
-            let (place, variant) = (1 + at / operation.variants, at % operation.variants);
+            let at = if let Choice::Some(_) = self.choice {
+                random.below(scenes as u64) as usize
+            } else {
+                n
+            };
+            let (nth, variant) = (at / operation.variants, at % operation.variants);
+            let place =
+                if matches!(self.choice, Choice::Turns) { self.script.turn(nth) } else { 1 + nth };
             self.play(operation, tally, Errand::Visit { place, variant, exactly: false });
             if self.board.failures.load(Ordering::SeqCst) > 5 {
                 return;
@@ -226,12 +250,20 @@ impl Launcher {
                 // It went well there, too; and now every instruction is counted.
                 tally.astray.fetch_add(1, Ordering::SeqCst);
                 tally.clean.fetch_add(1, Ordering::SeqCst);
-                return self.play(operation, tally, Errand::Visit { place, variant, exactly: true });
+                return self.play(
+                    operation,
+                    tally,
+                    Errand::Visit { place, variant, exactly: true },
+                );
             }
             (WaitStatus::Exited(_, ASTRAY), _) => {}
             _ => {
                 self.board.failures.fetch_add(1, Ordering::SeqCst);
-                self.board.say(&format!("{}: {errand:?} of {}: {end:?}\n", operation.what, self.script.len()));
+                self.board.say(&format!(
+                    "{}: {errand:?} of {}: {end:?}\n",
+                    operation.what,
+                    self.script.len()
+                ));
                 return false;
             }
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
 use super::peek::Word;
@@ -55,14 +55,15 @@ fn register(n: usize) -> ptrace::AddressType {
     (offset_of!(libc::user, u_debugreg) + 8 * n) as ptrace::AddressType
 }
 
+fn sleeps(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(") ").next().unwrap().starts_with('S')
+}
+
 /// Waits until a process sleeps.
 pub fn await_sleep(pid: Pid) {
-    let is_asleep = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        stat.rsplit(") ").next().unwrap().starts_with('S')
-    };
     let start = Instant::now();
-    while !is_asleep() {
+    while !sleeps(pid) {
         assert!(start.elapsed() < Duration::from_secs(20), "{pid} does not sleep");
         std::thread::yield_now();
     }
@@ -174,14 +175,22 @@ impl Traced {
         registers.rax == libc::SYS_futex as u64 && registers.rsi & 0x7f == libc::FUTEX_WAIT as u64
     }
 
-    /// Takes the step that sleeps; `wake` is called when it does.
+    /// Takes the step that sleeps; `wake` is called when it does. On a busy machine its time may be up before.
     fn sleep(&mut self, wake: &dyn Fn()) {
         ptrace::step(self.pid, self.signal).unwrap();
-        await_sleep(self.pid);
+        while !sleeps(self.pid) && !self.has_stopped() {
+            std::thread::yield_now();
+        }
         wake();
         while !self.wait() {
             ptrace::step(self.pid, self.signal).unwrap();
         }
+    }
+
+    /// Whether it has stopped, which is left to be waited for.
+    fn has_stopped(&self) -> bool {
+        let flags = WaitPidFlag::WSTOPPED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        waitid(Id::Pid(self.pid), flags).unwrap() != WaitStatus::StillAlive
     }
 
     /// Steps through the whole operation and writes it down.
@@ -204,10 +213,16 @@ impl Traced {
             }
         }
         script.finish();
+        script.find_turns();
     }
 
     /// Goes to where so many instructions are done. `exactly`: counts every one of them.
-    pub fn go_to(&mut self, script: &Script, (place, exactly): (usize, bool), wake: Option<&dyn Fn()>) -> Arrival {
+    pub fn go_to(
+        &mut self,
+        script: &Script,
+        (place, exactly): (usize, bool),
+        wake: Option<&dyn Fn()>,
+    ) -> Arrival {
         let mut at = 0;
         for sleep in script.sleeps_before(place) {
             self.go(script, (at, sleep), exactly);
@@ -215,7 +230,8 @@ impl Traced {
             at = sleep + 1;
         }
         self.go(script, (at, place), exactly);
-        let expected = if place == script.len() { end as *const () as u64 } else { script.address(place) };
+        let expected =
+            if place == script.len() { end as *const () as u64 } else { script.address(place) };
         if self.address() == expected { Arrival::There } else { Arrival::Astray }
     }
 
@@ -238,6 +254,13 @@ impl Traced {
                 return;
             }
             self.step();
+        }
+    }
+
+    /// Goes on to its end.
+    pub fn finish(&mut self) {
+        while !self.is_over() {
+            self.go_on();
         }
     }
 
