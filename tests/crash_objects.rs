@@ -58,7 +58,7 @@ fn watched() -> World {
 /// All slots of the first chunk of the index are taken.
 fn crowded() -> World {
     let world = world(CAPACITY, 2100);
-    (2..2048).for_each(|_| drop(world.region.put(&[]).unwrap()));
+    (2..2048).for_each(|_| _ = world.region.put(&[]).unwrap());
     world
 }
 
@@ -149,7 +149,9 @@ fn take(victim: &mut Victim) {
 }
 
 fn get(victim: &mut Victim) {
-    let _ = victim.region.get(victim.object).map(|view| view.clone());
+    if let Ok(Some(view)) = victim.region.get(victim.object) {
+        drop(view.clone());
+    }
 }
 
 fn exists(victim: &mut Victim) {
@@ -176,7 +178,7 @@ fn at_most<const MORE: usize>(mut world: World) {
     }
     assert_recovers(&world.region, 1..=2);
     let mut keys = world.region.keys().unwrap();
-    keys.retain(|&key| key != world.object && world.region.get(key).unwrap().unwrap().len() > 0);
+    keys.retain(|&key| key != world.object && !world.region.get(key).unwrap().unwrap().is_empty());
     assert!(keys.len() <= MORE, "{keys:?}");
     for key in keys {
         assert_eq!(payload::blame(Some(2), &world.region.get(key).unwrap().unwrap()), None);

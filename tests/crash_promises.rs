@@ -8,7 +8,7 @@ use std::time::Duration;
 use inplace::connector::BlockWriter;
 use inplace::{Error, Fingerprint, Key, Region, RegionOptions};
 use nix::sys::wait::WaitStatus;
-use support::steps::kill::{Case, assert_empties, assert_recovers, helper, keeper};
+use support::steps::kill::{Case, Start, assert_empties, assert_recovers, helper, keeper};
 use support::steps::sweep::{Operation, sweep};
 use support::steps::traced::await_sleep;
 use support::{Forked, payload};
@@ -136,15 +136,11 @@ fn look(victim: &mut Victim) {
 }
 
 fn wait_briefly(victim: &mut Victim) {
-    drop(victim.region.wait(victim.promise, Some(Duration::from_millis(15))));
+    drop(victim.region.wait(victim.promise, Some(Duration::from_millis(40))));
 }
 
 fn give(world: &World) {
     world.region.set(world.promise, &payload::make(2, 48)).unwrap();
-}
-
-fn ends_well(waiter: Forked) {
-    assert!(matches!(waiter.wait(), WaitStatus::Exited(_, 0)), "a waiter heard something wrong");
 }
 
 /// Each promise is kept, broken, or still to be kept by the survivor; then whoever waits hears of it.
@@ -202,7 +198,7 @@ fn wait_in_another(world: &mut World) {
 }
 
 fn makers() -> Vec<Operation> {
-    let plain = (promised as fn() -> World, arrive as fn(World) -> Victim);
+    let plain: Start<World, Victim> = (promised, arrive);
     vec![
         Case::new("reserve", (unpromised, arrive), reserve, is_settled).operation(),
         Case::new("set, small", plain, set, is_settled).operation(),
@@ -229,7 +225,7 @@ fn makers() -> Vec<Operation> {
 }
 
 fn seekers() -> Vec<Operation> {
-    let plain = (promised as fn() -> World, arrive as fn(World) -> Victim);
+    let plain: Start<World, Victim> = (promised, arrive);
     vec![
         Case::new("evict, promised", plain, evict, is_settled).operation(),
         Case::new("evict, promised, awaited", plain, evict, is_settled)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use inplace::{Error, Fingerprint, Key, Region, RegionOptions};
 use support::steps::kill::{Case, assert_empties, assert_recovers, helper, keeper};
-use support::steps::peek::{EMBRYO, Peek, READY, RECLAIMING, RETIRING, SPAN, TRIMMING, Word};
+use support::steps::peek::{EMBRYO, Peek, READY, RECLAIMING, RETIRING, SLAB, SPAN, TRIMMING, Word};
 use support::steps::sweep::{Operation, sweep};
 use support::steps::traced::{Traced, Whom, await_sleep, begin, end};
 use support::{Forked, payload};
@@ -194,8 +194,8 @@ fn retiring() -> World {
     let other = world.region.put(&payload::make(1, 20_000)).unwrap();
     assert!(world.region.evict(other).unwrap());
     let peek = Peek::of(&world.region);
-    let slabs = (0..UNITS).filter(|&unit| peek.unit(unit).kind() == 3);
-    let unit = peek.unit(slabs.last().unwrap());
+    let slab = (0..UNITS).rfind(|&unit| peek.unit(unit).kind() == SLAB);
+    let unit = peek.unit(slab.unwrap());
     killed(&world, (unit, |unit| unit.kind() == RETIRING), |world| _ = world.region.trim());
     world
 }
@@ -272,8 +272,10 @@ fn recovers(mut world: World) {
     assert_empties(region, &[NAME]);
 }
 
+type Mess = fn() -> World;
+
 fn operations() -> Vec<Operation> {
-    let messes: [(&str, fn() -> World); 17] = [
+    let messes: [(&str, Mess); 17] = [
         ("reap, WRITING with a cell", writing_a_cell),
         ("reap, WRITING with a span, partly WARMING", writing_a_span),
         ("reap, FILLING", filling),

@@ -227,8 +227,8 @@ impl World {
         let world = Self { region, subject, other, posted: Shared::new() };
         match start.bound {
             Bound::No => {}
-            Bound::ToSubject => drop(world.region.bind(NAME, world.subject).unwrap()),
-            Bound::ToOther => drop(world.region.bind(NAME, world.other).unwrap()),
+            Bound::ToSubject => _ = world.region.bind(NAME, world.subject).unwrap(),
+            Bound::ToOther => _ = world.region.bind(NAME, world.other).unwrap(),
         }
         if matches!(start.subject, Subject::Pending(Who::Victim) | Subject::Absent) {
             assert!(world.region.evict(world.subject).unwrap());

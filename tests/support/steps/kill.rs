@@ -11,6 +11,9 @@ use super::traced::{Arrival, Traced, Whom, begin, end};
 use crate::support::shared::{Atomics, Shared};
 use crate::support::{Forked, payload, start_child};
 
+/// What the survivor makes, and what the victim makes of it.
+pub type Start<W, V> = (fn() -> W, fn(W) -> V);
+
 /// One operation that is killed at every instruction.
 #[derive(Clone, Copy)]
 pub struct Case<W, V> {
@@ -34,7 +37,7 @@ pub struct Case<W, V> {
 impl<W: 'static, V: 'static> Case<W, V> {
     pub fn new(
         what: &'static str,
-        (prepare, arrive): (fn() -> W, fn(W) -> V),
+        (prepare, arrive): Start<W, V>,
         operate: fn(&mut V),
         holds: fn(W),
     ) -> Self {

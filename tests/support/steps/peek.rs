@@ -13,8 +13,10 @@ pub struct Peek {
     names: u64,
 }
 
+/// States of slots, kinds of units, the presence of an entry.
 pub const READY: u64 = 4;
 pub const RECLAIMING: u64 = 7;
+pub const SLAB: u64 = 3;
 pub const RETIRING: u64 = 4;
 pub const SPAN: u64 = 5;
 pub const TRIMMING: u64 = 6;

@@ -1,7 +1,8 @@
 //! Runs the scenes of many operations, two at a time, and counts.
 //!
-//! `INPLACE_STEPS` says how many places of each operation are tried, `INPLACE_SEED` which; `INPLACE_STEPS=all` tries
-//! every instruction, `INPLACE_STEPS=turns` every one but the middle rounds of loops that go round hundreds of times.
+//! `INPLACE_STEPS` says how many scenes of each operation are played, `INPLACE_SEED` which. `INPLACE_STEPS=all` plays all
+//! variants of every instruction; `INPLACE_STEPS=turns` one variant of every instruction but those of the middle rounds of
+//! loops that go round hundreds of times.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -212,22 +213,28 @@ impl Launcher {
         let len = self.script.len();
         tally.places.store(len as u64, Ordering::SeqCst);
         let mut random = Random::new(self.seed ^ operation.what.len() as u64);
-        let places = if matches!(self.choice, Choice::Turns) { self.script.turns() } else { len };
-        let scenes = places * operation.variants;
-        let count = if let Choice::Some(count) = self.choice { count as usize } else { scenes };
-        for n in (part..count).step_by(parts) {
-            let at = if let Choice::Some(_) = self.choice {
-                random.below(scenes as u64) as usize
-            } else {
-                n
+        let count = match self.choice {
+            Choice::All => len * operation.variants,
+            Choice::Turns => self.script.turns(),
+            Choice::Some(count) => count as usize,
+        };
+        for n in 0..count {
+            let drawn = random.below((len * operation.variants) as u64) as usize;
+            let (place, variant) = match self.choice {
+                Choice::All => (1 + n / operation.variants, n % operation.variants),
+                Choice::Turns => (self.script.turn(n), drawn % operation.variants),
+                Choice::Some(_) => (1 + drawn / operation.variants, drawn % operation.variants),
             };
-            let (nth, variant) = (at / operation.variants, at % operation.variants);
-            let place =
-                if matches!(self.choice, Choice::Turns) { self.script.turn(nth) } else { 1 + nth };
-            self.play(operation, tally, Errand::Visit { place, variant, exactly: false });
+            if n % parts == part {
+                self.play(operation, tally, Errand::Visit { place, variant, exactly: false });
+            }
             if self.board.failures.load(Ordering::SeqCst) > 5 {
                 return;
             }
+        }
+        if parts > 1 {
+            let (what, clean) = (&operation.what, tally.clean.load(Ordering::SeqCst));
+            eprintln!("{what}: part {part} is done, {clean} scenes are clean so far");
         }
         tally.micros.fetch_add(start.elapsed().as_micros() as u64, Ordering::SeqCst);
     }
