@@ -8,7 +8,7 @@ use crate::layout::block::{Block, BlockRef};
 use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
-use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::layout::slot::{Link, ObjectId, SlotWord, State};
 use crate::layout::unit::{Unit, UnitWord};
 use crate::segment::Segment;
 use crate::sync::Ordering;
@@ -246,6 +246,18 @@ impl<'a> Walk<'a> {
         sum
     }
 
+    /// Whether a living binder has just replaced this version of a bucket, and will evict it.
+    fn is_being_replaced(&self, version: ObjectId) -> bool {
+        (1..self.segment.committed_slots()).filter_map(|index| self.segment.slot(index)).any(
+            |slot| {
+                let word = SlotWord(slot.word.load(Ordering::SeqCst));
+                Link(slot.link.load(Ordering::SeqCst)).predecessor() == Some(Some(version))
+                    && matches!(word.state(), Some(State::Ready | State::Retired))
+                    && !self.is_lost(word.owner())
+            },
+        )
+    }
+
     /// Whether a bucket's version is neither current nor about to be, now and a little later.
     fn is_orphan(&self, index: u32, word: SlotWord) -> bool {
         let id = ObjectId::new(index, word.generation());
@@ -259,6 +271,7 @@ impl<'a> Walk<'a> {
                     slot.link.load(Ordering::SeqCst) != 0 && !self.is_lost(word.owner());
                 self.segment.name_bucket(bucket).load(Ordering::SeqCst) != id.0
                     && !is_unfinished
+                    && !self.is_being_replaced(id)
                     && slot.word.load(Ordering::SeqCst) == word.0
             })
         })

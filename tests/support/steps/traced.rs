@@ -51,6 +51,9 @@ pub enum Arrival {
     Astray,
 }
 
+const ON_EXECUTION: i64 = 0;
+const ON_WRITES_OF_8_BYTES: i64 = 0b1001;
+
 fn register(n: usize) -> ptrace::AddressType {
     (offset_of!(libc::user, u_debugreg) + 8 * n) as ptrace::AddressType
 }
@@ -146,23 +149,26 @@ impl Traced {
         (end..end + 16).contains(&address)
     }
 
-    fn set_breakpoint(&self, address: Option<u64>) {
-        if let Some(address) = address {
-            ptrace::write_user(self.pid, register(0), address as i64).unwrap();
-        }
-        ptrace::write_user(self.pid, register(7), i64::from(address.is_some())).unwrap();
+    /// Stops at an address, on what bits 16 to 19 of the control register say; `false`: this machine does not let us.
+    fn set_breakpoint(&self, address: u64, on: i64) -> bool {
+        ptrace::write_user(self.pid, register(0), address as i64).is_ok()
+            && ptrace::write_user(self.pid, register(7), 1 | on << 16).is_ok()
+    }
+
+    fn clear_breakpoint(&self) {
+        ptrace::write_user(self.pid, register(7), 0).unwrap();
     }
 
     /// Goes on until a word has been written so that `is_it`.
     pub fn go_until(&mut self, word: Word, is_it: impl Fn(Word) -> bool) {
-        const ON_WRITES_OF_8_BYTES: i64 = 1 | 0b1001 << 16;
-        ptrace::write_user(self.pid, register(0), word.address() as i64).unwrap();
-        ptrace::write_user(self.pid, register(7), ON_WRITES_OF_8_BYTES).unwrap();
+        let is_watched = self.set_breakpoint(word.address(), ON_WRITES_OF_8_BYTES);
         while !is_it(word) {
             assert!(!self.is_over(), "the operation did not write this");
-            self.go_on();
+            if is_watched { self.go_on() } else { self.step() }
         }
-        ptrace::write_user(self.pid, register(7), 0).unwrap();
+        if is_watched {
+            self.clear_breakpoint();
+        }
     }
 
     /// Whether the next instruction sleeps on a futex.
@@ -239,15 +245,16 @@ impl Traced {
         let mut at = from;
         if let Some((break_at, visits)) = script.way(from, to).filter(|_| !exactly) {
             let address = script.address(break_at);
-            self.set_breakpoint(Some(address));
-            for _ in 0..visits {
-                self.go_on();
-                if self.address() != address {
-                    return;
+            if self.set_breakpoint(address, ON_EXECUTION) {
+                for _ in 0..visits {
+                    self.go_on();
+                    if self.address() != address {
+                        return;
+                    }
                 }
+                self.clear_breakpoint();
+                at = break_at;
             }
-            self.set_breakpoint(None);
-            at = break_at;
         }
         for _ in at..to {
             if self.is_over() {
