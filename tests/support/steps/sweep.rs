@@ -2,7 +2,7 @@
 //!
 //! `INPLACE_STEPS` says how many scenes of each operation are played, `INPLACE_SEED` which. `INPLACE_STEPS=all` plays all
 //! variants of every instruction; `INPLACE_STEPS=turns` one variant of every instruction but those of the middle rounds of
-//! loops that go round hundreds of times.
+//! loops that go round hundreds of times. `INPLACE_ONLY` plays those operations only whose names contain it.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -117,6 +117,9 @@ const SCENE_SECONDS: u32 = 60;
 /// Runs scenes at places of every operation; `few` of each unless told otherwise.
 pub fn sweep(title: &str, few: u64, operations: &[Operation]) {
     let _alone = crate::support::alone();
+    let only = std::env::var("INPLACE_ONLY").unwrap_or_default();
+    let operations: Vec<_> = operations.iter().filter(|it| it.what.contains(&only)).collect();
+    let operations = &operations[..];
     let (seed, choice, start) = (Random::seed(title), Choice::read(few), Instant::now());
     assert!(operations.len() <= MOST);
     let board = Shared::<Board>::new();
@@ -184,7 +187,7 @@ struct Launcher {
 }
 
 impl Launcher {
-    fn work(&self, operations: &[Operation]) -> i32 {
+    fn work(&self, operations: &[&Operation]) -> i32 {
         watch_for(6 * 3600);
         match own_shared_memory("1g") {
             Ok(()) => ALONE.store(true, Ordering::SeqCst),
