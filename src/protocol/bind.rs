@@ -7,9 +7,9 @@
 //!         CAS bucket n -> EMPTY · S5b evict n · S6 n.link = none · S7 unpin n and old
 //! ```
 //!
-//! Killed with the link set: the reaper, before it clears the dead one's counts, loads the bucket word, evicts `old`
-//! unless it is current, and `n` unless it is current. Idempotent, whatever others bound meanwhile, because an object
-//! id is never given twice and `n`, pinned, keeps its slot until S7. Killed between S5a and S5b, too: `n` is not current.
+//! Killed with the link set: the reaper, before it clears the dead one's counts, loads the bucket word; if it is `n`, and
+//! `n` has no names, it does S5a. Then it evicts `old` unless it is current, and `n` unless it is current. Idempotent,
+//! whatever others bound meanwhile, because an object id is never given twice and `n`, pinned, keeps its slot until S7.
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
@@ -117,12 +117,17 @@ impl<'a> Actor<'a> {
             None => {}
         }
         // A bucket without names holds no slot.
-        let is_empty = replaced && names.entries.is_empty();
-        if is_empty && cell.compare_exchange(id.0, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        if replaced && names.entries.is_empty() && self.clear_bucket(bucket, id) {
             self.evict(id);
         }
         new.slot.link.store(Link::NONE.0, Ordering::SeqCst);
         Ok(replaced)
+    }
+
+    /// S5a; `false`: another version is current by now.
+    fn clear_bucket(&self, bucket: u64, version: ObjectId) -> bool {
+        let cell = self.segment.name_bucket(bucket);
+        cell.compare_exchange(version.0, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Finishes or undoes the set of a bucket that a dead participant left unfinished. Before its counts are cleared.
@@ -137,12 +142,15 @@ impl<'a> Actor<'a> {
         let Some(bucket) = slot.place.load(Ordering::SeqCst).checked_sub(1) else { return };
         let current = ObjectId::from_word(self.segment.name_bucket(bucket).load(Ordering::SeqCst));
         let version = ObjectId::new(index, word.generation());
+        let len = slot.len.load(Ordering::SeqCst);
         if !SlotWord(slot.word.load(Ordering::SeqCst)).is_generation_of(version) {
             // Not pinned by the dead any more, so it is finished; link and place are somebody else's.
             return;
         }
+        // A bucket without names holds no slot. Who replaced this version meanwhile evicts it.
+        let is_emptied = current == Some(version) && len == 0 && self.clear_bucket(bucket, version);
         for id in [predecessor, Some(version)].into_iter().flatten() {
-            if current != Some(id) {
+            if current != Some(id) || is_emptied {
                 self.evict(id);
             }
         }

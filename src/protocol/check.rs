@@ -9,7 +9,7 @@ use crate::layout::block::{Block, BlockRef};
 use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
-use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::layout::slot::{Link, ObjectId, SlotWord, State};
 use crate::layout::unit::{Unit, UnitWord};
 use crate::protocol::bind;
 use crate::segment::Segment;
@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
         };
         match state {
             State::Free => {
-                if pins > 0 && self.is_still_pinned(index, word) {
+                if pins > 0 && self.is_still_pinned(index, word) && !self.is_anybody_at(index) {
                     self.blame(format!("slot {index} is FREE and pinned {pins} times"));
                 }
             }
@@ -175,7 +175,14 @@ impl<'a> Walk<'a> {
             State::Retired => {
                 self.report.retired += 1;
                 if pins == 0 && self.is_still(index, word) {
-                    self.blame(format!("slot {index} is RETIRED, not pinned and not reclaimed"));
+                    // Who has just evicted it, or unpinned it last, may be stopped before it reclaims.
+                    if self.others_live() {
+                        self.report.in_progress += 1;
+                    } else {
+                        self.blame(format!(
+                            "slot {index} is RETIRED, not pinned and not reclaimed"
+                        ));
+                    }
                 }
                 self.owned(index, word, block);
             }
@@ -197,6 +204,23 @@ impl<'a> Walk<'a> {
     /// Whether the slot's word is what it was, and nobody pins it.
     fn is_still(&self, index: u32, word: SlotWord) -> bool {
         self.stays(|| self.is(index, word) && self.pins(index).next().is_none())
+    }
+
+    /// Whether another participant lives, and may be stopped in the middle of anything.
+    fn others_live(&self) -> bool {
+        let others = self.segment.participants().filter(|&p| p != self.actor.me);
+        others.into_iter().any(|p| !self.is_vacant(p) && (self.is_alive)(p))
+    }
+
+    fn is_vacant(&self, p: ParticipantId) -> bool {
+        let word = EntryWord(self.segment.entry(p).word.load(Ordering::SeqCst));
+        word.presence() == Some(Presence::Vacant)
+    }
+
+    /// Whether another living participant pins a free slot: it has a stale key, and may be stopped before it unpins.
+    fn is_anybody_at(&self, index: u32) -> bool {
+        self.pins(index)
+            .all(|(p, _)| p != self.actor.me && !self.is_vacant(p) && (self.is_alive)(p))
     }
 
     /// Whether a free slot's pins stay: somebody with a stale key pins it for a moment.
@@ -231,6 +255,18 @@ impl<'a> Walk<'a> {
         sum
     }
 
+    /// Whether a living binder has just replaced this version of a bucket, and will evict it.
+    fn is_being_replaced(&self, version: ObjectId) -> bool {
+        (1..self.segment.committed_slots()).filter_map(|index| self.segment.slot(index)).any(
+            |slot| {
+                let word = SlotWord(slot.word.load(Ordering::SeqCst));
+                Link(slot.link.load(Ordering::SeqCst)).predecessor() == Some(Some(version))
+                    && matches!(word.state(), Some(State::Ready | State::Retired))
+                    && !self.is_lost(word.owner())
+            },
+        )
+    }
+
     /// Whether a bucket's version is neither current nor about to be, now and a little later.
     fn is_orphan(&self, index: u32, word: SlotWord) -> bool {
         let id = ObjectId::new(index, word.generation());
@@ -241,6 +277,7 @@ impl<'a> Walk<'a> {
                     slot.link.load(Ordering::SeqCst) != 0 && !self.is_lost(word.owner());
                 self.segment.name_bucket(bucket).load(Ordering::SeqCst) != id.0
                     && !is_unfinished
+                    && !self.is_being_replaced(id)
                     && slot.word.load(Ordering::SeqCst) == word.0
             })
         })
@@ -347,8 +384,16 @@ impl<'a> Walk<'a> {
                 continue;
             }
             match self.actor.read_bucket(bucket) {
-                Ok(found) => {
-                    self.report.names += found.map_or(0, |(_, names)| names.entries.len() as u64)
+                Ok(None) => {}
+                Ok(Some((pin, names))) => {
+                    self.report.names += names.entries.len() as u64;
+                    let word = SlotWord(pin.slot.word.load(Ordering::SeqCst));
+                    let is_finished = pin.slot.link.load(Ordering::SeqCst) == 0;
+                    let is_unfinished = !is_finished && !self.is_lost(word.owner());
+                    let current = self.segment.name_bucket(bucket).load(Ordering::SeqCst);
+                    if names.entries.is_empty() && !is_unfinished && current == pin.id.0 {
+                        self.blame(format!("name bucket {bucket} names an object without names"));
+                    }
                 }
                 Err(error) => self.blame(format!("name bucket {bucket} can not be read: {error}")),
             }

@@ -13,6 +13,8 @@ pub mod payload;
 pub mod random;
 pub mod shared;
 pub mod small_shm;
+#[cfg(target_arch = "x86_64")]
+pub mod steps;
 
 const ROLE: &str = "INPLACE_TEST_ROLE";
 const NAME: &str = "INPLACE_TEST_NAME";

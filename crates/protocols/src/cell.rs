@@ -18,7 +18,7 @@ enum St { Free, Writing, Ready, Retired }
 enum Cell { Ready, Retired, Reclaiming(u8), Gone }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Pc { Idle, Crashed, S0PinCell, S1Claim, S2Load, S2Pin, S3Link, S3Pin, S3Publish, S4Swap, S4Undo, S4Load, S4Link, S5Evict, S5aEmpty, S5bEvict, S6Clear, S7Unpin, S8Cell, X2, X3,
-    RdLoad, RdPin, RpIntent, RpLoad, RpOld, RpNew, RpClear, RpCell, RpSlotRow, RpRow, RpSweep, RpEnd }
+    RdLoad, RdPin, RpIntent, RpLoad, RpEmpty, RpOld, RpNew, RpClear, RpCell, RpSlotRow, RpRow, RpSweep, RpEnd }
 use Pc::*;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Slot { gen: u8, st: St, own: u8, link: u8, val: u8 }
@@ -105,7 +105,8 @@ impl Model for M {
                     go("reap: load slot word", k as i32, &|n| { let x = n.slot[k]; n.th[t].n = key(k, x.gen); n.th[t].old = if x.link == EMPTY { NONE } else { x.link };
                         if x.own == th.dead && x.st == St::Writing { n.slot[k] = Slot { gen: x.gen + 1, st: St::Free, own: NONE, ..x }; self.slot_done(&mut n.th[t]) }
                         else if x.own == th.dead && matches!(x.st, St::Ready | St::Retired) && x.link != NONE { n.th[t].pc = RpLoad } else { self.slot_done(&mut n.th[t]) } }) },
-                RpLoad => go("reap: load cell word", s.cur as i32, &|n| { n.th[t].x = n.cur; n.th[t].pc = RpOld }),
+                RpLoad => go("reap: load cell word", s.cur as i32, &|n| { n.th[t].x = n.cur; n.th[t].pc = if self.rmw && n.cur == th.n && n.slot[i].val == 0 && !self.is("reap_keeps_empty") { RpEmpty } else { RpOld } }),
+                RpEmpty => go("reap: S5a CAS cell word new->EMPTY", (s.cur == th.n) as i32, &|n| { if n.cur == th.n { n.cur = NONE; n.th[t].x = NONE } n.th[t].pc = RpOld }),
                 RpOld => go("reap: evict predecessor unless current", th.old as i32, &|n| { if th.x != th.old || self.is("reap_evicts_old_always") { evict(n, th.old) } n.th[t].pc = RpNew }),
                 RpNew => go("reap: evict new version unless current", th.n as i32, &|n| { if th.x != th.n && !self.is("reap_keeps_new") { evict(n, th.n) }
                     if self.is("reap_clears_link") { n.th[t].pc = RpClear } else { self.slot_done(&mut n.th[t]) } }),
@@ -144,6 +145,7 @@ impl Model for M {
             if !matches!(s.cell, Cell::Ready | Cell::Gone) { return Err(format!("quiescent: cell stuck in {:?}", s.cell)) }
             for i in 0..NV { let x = s.slot[i]; let k = key(i, x.gen); match x.st {
                 St::Free => {}
+                St::Ready if s.cell == Cell::Ready && k == s.cur && self.rmw && x.val == 0 && !self.is("new_version_not_pinned") => return Err("quiescent: a bucket without names holds a slot".into()),
                 St::Ready if s.cell == Cell::Ready && k == s.cur => {}
                 St::Retired if pinned(s, k) => {}
                 _ => return Err(format!("quiescent: version slot {i} leaked in {:?}", x.st)) } }

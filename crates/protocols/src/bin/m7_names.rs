@@ -8,7 +8,7 @@ fn main() {
     let mut ok = true;
     ok &= run("M7 2 binders (1 op each), looker-up, 2 crashes", &base(["s", "s", "g"], [1, 1, 0], 3, 2), o());
     ok &= run("M7 2 binders (2+1 ops), looker-up, 1 crash", &base(["s", "s", "g"], [2, 1, 0], 3, 1), o());
-    for mu in ["empty_is_no_intent", "new_version_not_pinned", "row_before_intents", "reap_evicts_old_always", "reap_keeps_new", "evict_before_empty", "empty_not_evicted"] {
+    for mu in ["empty_is_no_intent", "new_version_not_pinned", "row_before_intents", "reap_evicts_old_always", "reap_keeps_new", "evict_before_empty", "empty_not_evicted", "reap_keeps_empty"] {
         ok &= must_fail(&format!("M7 mutant {mu}"), &M { mutant: mu, one_pass: mu != "row_before_intents", ..base(["s", "s", "g"], [2, 1, 0], 3, 2) }, Opts::default());
     }
     println!("M7 {}", if ok { "ALL AS EXPECTED" } else { "UNEXPECTED RESULTS" });
