@@ -44,6 +44,20 @@ struct Tally {
 }
 
 impl Tally {
+    /// One mutant, told at once.
+    fn of(mutant: &str, caught_by: Option<&str>, excuse: Option<&str>) -> Self {
+        let mut tally = Self::default();
+        tally.note(mutant, caught_by, excuse);
+        tally
+    }
+
+    fn and(mut self, other: Self) -> Self {
+        self.caught += other.caught;
+        self.equivalent += other.equivalent;
+        self.missed += other.missed;
+        self
+    }
+
     fn note(&mut self, mutant: &str, caught_by: Option<&str>, excuse: Option<&str>) {
         match (caught_by, excuse) {
             (Some(model), None) => {

@@ -98,13 +98,11 @@ pub fn run(root: &Path, only: &str) -> Tally {
     let caught = two_at_a_time(&mutants, |(place, how)| {
         let weakened = format!("{}:{how}", place.site);
         let fails = |name: &&String| !models.run(name, ("INPLACE_WEAKEN", &weakened)).has_passed;
-        place.models.iter().find(fails)
-    });
-    let mut tally = Tally::default();
-    for ((place, how), caught) in mutants.iter().zip(caught) {
+        let caught = place.models.iter().find(fails);
         let text = text_at(root, &place.site);
         let mutant = format!("{} {} {} → {how}", place.site, place.access, place.ordering);
-        tally.note(&mutant, caught.map(String::as_str), excuses.find((&place.site, &text, how)));
-    }
-    tally
+        let excuse = excuses.find((&place.site, &text, how));
+        Tally::of(&mutant, caught.map(String::as_str), excuse)
+    });
+    caught.into_iter().fold(Tally::default(), Tally::and)
 }
