@@ -113,6 +113,7 @@ impl<'a> Actor<'a> {
                 Some(State::Filling | State::Ready) => {
                     return Err(Error::AlreadySet { key: self.key(id) });
                 }
+                Some(State::Broken) => return Err(Error::Broken { key: self.key(id) }),
                 _ => return Err(gone()),
             }
             let mine = word.with_state(State::Filling).owned_by(self.me);
@@ -142,6 +143,7 @@ impl<'a> Actor<'a> {
             Some(State::Filling | State::Ready) => {
                 return Err(Error::AlreadySet { key: self.key(id) });
             }
+            Some(State::Broken) => return Ok(()),
             _ => return Err(gone()),
         }
         if slot.keeper.load(Ordering::SeqCst) != self.me.tag() {
