@@ -121,6 +121,37 @@ fn a_warm_span_is_claimed_by_one_of_two() {
     });
 }
 
+/// One reads and evicts an object; another puts where it was.
+fn reused(name: &str, size: u64) {
+    explore(name, 2, move || {
+        let scene = Scene::new(Size { objects: 3, units: 1, participants: 2 });
+        let id = put(&scene.actor(0), 0, size).unwrap();
+        let other = (size < UNIT).then(|| put(&scene.actor(0), 3, size).unwrap());
+        let ids = both(
+            &scene,
+            move |s| put(&s.actor(1), 1, size),
+            |s| {
+                assert_eq!(get(&s.actor(0), id), Some(0));
+                assert!(s.actor(0).evict(id));
+                None
+            },
+        );
+        assert_values(&scene, ids);
+        assert!(other.is_none_or(|other| get(&scene.actor(0), other) == Some(3)));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_cell_is_written_again_only_after_its_last_reader() {
+    reused("get, evict | put in the cell", HALF);
+}
+
+#[test]
+fn a_span_is_written_again_only_after_its_last_reader() {
+    reused("get, evict | put in the span", UNIT);
+}
+
 #[test]
 fn two_who_warm_units_commit_each_its_own() {
     explore("put | put a span, cold", 2, || {

@@ -169,15 +169,16 @@ pub(super) fn first() -> ObjectId {
     ObjectId::new(1, 0)
 }
 
-/// Explores every interleaving with at most so many preemptions, and as many more as `INPLACE_PREEMPTIONS` says, with fences on either side of SeqCst accesses.
+/// Explores every interleaving with at most so many preemptions, and as many more or less as `INPLACE_PREEMPTIONS` says, with fences on either side of SeqCst accesses.
 pub(super) fn explore(name: &str, preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     explore_with(&[Fences::AfterWrites, Fences::BeforeReads], (name, preemptions), model);
 }
 
-/// `INPLACE_PREEMPTIONS`: how many more than a model asks for.
-fn more_preemptions() -> usize {
+/// `INPLACE_PREEMPTIONS`: how many more than a model asks for, or less.
+fn adjusted(preemptions: usize) -> usize {
     let asked = std::env::var("INPLACE_PREEMPTIONS").ok();
-    asked.and_then(|asked| asked.parse().ok()).unwrap_or(0)
+    let more = asked.and_then(|asked| asked.parse().ok()).unwrap_or(0);
+    preemptions.saturating_add_signed(more).max(1)
 }
 
 fn explore_with(
@@ -186,7 +187,7 @@ fn explore_with(
     model: impl Fn() + Sync + Send + 'static,
 ) {
     let (model, start) = (std::sync::Arc::new(model), Instant::now());
-    let preemptions = preemptions + more_preemptions();
+    let preemptions = adjusted(preemptions);
     let explored = std::sync::Arc::new(AtomicU64::new(0));
     for &fences in fences {
         control::set_fences(fences);

@@ -48,12 +48,12 @@ impl Models {
     }
 
     /// Runs one model, in a process of its own: a mutant may hang or abort it.
-    pub fn run(&self, name: &str, environment: (&str, &str)) -> Outcome {
+    pub fn run(&self, name: &str, environment: &[(&str, &str)]) -> Outcome {
         let start = Instant::now();
         let mut running = Command::new(&self.program)
             .args(["--exact", name, "--nocapture"])
             .current_dir(&self.root)
-            .env(environment.0, environment.1)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()

@@ -6,6 +6,10 @@ use std::path::Path;
 use crate::Tally;
 use crate::models::{Models, two_at_a_time};
 
+/// Models with one preemption less take a tenth of the time, and notice most mutants; those they miss and nothing
+/// excuses are shown to the whole models.
+const FEWER: (&str, &str) = ("INPLACE_PREEMPTIONS", "-1");
+
 /// A place where a word is accessed, with the models that come by, the quickest first.
 struct Place {
     site: String,
@@ -16,7 +20,8 @@ struct Place {
 
 /// Runs every model once and learns which places it meets.
 fn places(models: &Models) -> Vec<Place> {
-    let runs = two_at_a_time(&models.names, |name| models.run(name, ("INPLACE_SITES", "1")));
+    let runs =
+        two_at_a_time(&models.names, |name| models.run(name, &[("INPLACE_SITES", "1"), FEWER]));
     let mut by_time: Vec<_> = models.names.iter().zip(runs).collect();
     by_time.sort_by_key(|(_, run)| run.took);
     let mut found: BTreeMap<String, Place> = BTreeMap::new();
@@ -97,11 +102,17 @@ pub fn run(root: &Path, only: &str) -> Tally {
         .collect();
     let caught = two_at_a_time(&mutants, |(place, how)| {
         let weakened = format!("{}:{how}", place.site);
-        let fails = |name: &&String| !models.run(name, ("INPLACE_WEAKEN", &weakened)).has_passed;
-        let caught = place.models.iter().find(fails);
+        let fails = |name: &&String, more: &[(&str, &str)]| {
+            !models.run(name, &[&[("INPLACE_WEAKEN", weakened.as_str())], more].concat()).has_passed
+        };
         let text = text_at(root, &place.site);
         let mutant = format!("{} {} {} → {how}", place.site, place.access, place.ordering);
         let excuse = excuses.find((&place.site, &text, how));
+        let quickly = place.models.iter().find(|name| fails(name, &[FEWER]));
+        let caught = match (quickly, excuse) {
+            (None, None) => place.models.iter().find(|name| fails(name, &[])),
+            (quickly, _) => quickly,
+        };
         Tally::of(&mutant, caught.map(String::as_str), excuse)
     });
     caught.into_iter().fold(Tally::default(), Tally::and)

@@ -77,8 +77,7 @@ fn try_change(change: &Change, tree: &Path) -> Result<Option<String>, String> {
         order.extend(rest);
         let pairs: Vec<_> = order.chunks(2).map(<[_]>::to_vec).collect();
         pairs.iter().find_map(|pair| {
-            let failed =
-                two_at_a_time(pair, |name| !models.run(name, ("INPLACE_MUTANT", "1")).has_passed);
+            let failed = two_at_a_time(pair, |name| !models.run(name, &[]).has_passed);
             pair.iter().zip(failed).find(|(_, failed)| *failed).map(|(name, _)| (*name).clone())
         })
     });
