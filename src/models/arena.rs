@@ -3,7 +3,9 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, get, mortal, put};
+use super::scene::{
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, get, mortal, put,
+};
 use crate::layout::geometry::UNIT;
 use crate::layout::slot::ObjectId;
 
@@ -123,7 +125,7 @@ fn a_warm_span_is_claimed_by_one_of_two() {
 
 /// One reads and evicts an object; another puts where it was.
 fn reused(name: &str, size: u64) {
-    explore(name, 2, move || {
+    explore_handing_over(name, 2, move || {
         let scene = Scene::new(Size { objects: 3, units: 1, participants: 2 });
         let id = put(&scene.actor(0), 0, size).unwrap();
         let other = (size < UNIT).then(|| put(&scene.actor(0), 3, size).unwrap());

@@ -4,7 +4,10 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::scene::value_of;
-use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, first, get, mortal, put};
+use super::scene::{
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, first, get, mortal,
+    put,
+};
 use crate::actor::Actor;
 use crate::layout::slot::ObjectId;
 
@@ -13,7 +16,7 @@ const THREE: Size = Size { objects: 1, units: 1, participants: 3 };
 
 #[test]
 fn a_value_is_read_whole_or_not_at_all_while_it_is_published() {
-    explore("put | get", 3, || {
+    explore_handing_over("put | get", 3, || {
         let scene = Scene::new(SMALL);
         let writer = thread::spawn({
             let scene = Arc::clone(&scene);

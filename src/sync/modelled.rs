@@ -19,6 +19,8 @@ use control::{Access, Plan};
 pub(crate) enum Fences {
     AfterWrites,
     BeforeReads,
+    /// For models that need no total order: a fence also does what a Release should.
+    Nowhere,
 }
 
 fn fence(wanted: bool) {
