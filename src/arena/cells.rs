@@ -67,6 +67,7 @@ impl Actor<'_> {
         if entry.word.load(Ordering::SeqCst) == slab.0 {
             return true;
         }
+        // Relaxed: nothing was written in the cell.
         let _ = word.compare_exchange(claimed.index, 0, Ordering::SeqCst, Ordering::Relaxed);
         false
     }

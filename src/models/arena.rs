@@ -59,7 +59,7 @@ fn a_cell_is_claimed_or_its_slab_retired() {
 
 #[test]
 fn a_free_unit_is_trimmed_or_made_a_slab() {
-    explore("put | trim", 2, || {
+    explore_handing_over("put | trim", 2, || {
         let scene = Scene::new(Size { objects: 1, units: 1, participants: 2 });
         let id = put(&scene.actor(0), 0, HALF).unwrap();
         assert!(scene.actor(0).evict(id));
@@ -154,9 +154,47 @@ fn a_span_is_written_again_only_after_its_last_reader() {
     reused("get, evict | put in the span", UNIT);
 }
 
+/// One reads and evicts an object, another gives its unit another use, a third puts there.
+fn passed_on(name: &str, size: u64, pass_on: fn(&Scene)) {
+    explore_handing_over(name, 1, move || {
+        let scene = Scene::new(Size { objects: 3, units: 1, participants: 3 });
+        let id = put(&scene.actor(0), 0, size).unwrap();
+        let between = thread::spawn({
+            let scene = Arc::clone(&scene);
+            move || pass_on(&scene)
+        });
+        let ids = both(
+            &scene,
+            |s| put(&s.actor(1), 1, UNIT),
+            |s| {
+                assert_eq!(get(&s.actor(0), id), Some(0));
+                assert!(s.actor(0).evict(id));
+                None
+            },
+        );
+        between.join().unwrap();
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_retired_slab_is_written_again_only_after_its_last_reader() {
+    passed_on("get, evict | retire | put a span", HALF, |s| {
+        s.actor(2).retire_empty_slabs();
+    });
+}
+
+#[test]
+fn a_trimmed_unit_is_written_again_only_after_its_last_reader() {
+    passed_on("get, evict | trim | put a span", UNIT, |s| {
+        s.actor(2).trim_units(u64::MAX);
+    });
+}
+
 #[test]
 fn two_who_warm_units_commit_each_its_own() {
-    explore("put | put a span, cold", 2, || {
+    explore_handing_over("put | put a span, cold", 2, || {
         let scene = Scene::new(Size { objects: 2, units: 2, participants: 2 });
         let ids = both(&scene, |s| put(&s.actor(1), 1, HALF), |s| put(&s.actor(0), 2, UNIT));
         assert!(ids.iter().all(Option::is_some), "{ids:?}");
