@@ -67,7 +67,6 @@ impl Actor<'_> {
         if entry.word.load(Ordering::SeqCst) == slab.0 {
             return true;
         }
-        // Relaxed: nothing was written in the cell.
         let _ = word.compare_exchange(claimed.index, 0, Ordering::SeqCst, Ordering::Relaxed);
         false
     }

@@ -219,32 +219,40 @@ fn views_are_counted_for_a_child_while_another_thread_drops_its_own() {
     });
 }
 
-#[test]
-fn a_child_keeps_what_its_parent_gives_back() {
-    explore("fork, child reads | evict, put", 2, || {
-        let scene = Scene::empty(size(3));
-        scene.admit();
-        scene.admit();
-        let id = put(&scene.actor(0), 7, HALF).unwrap();
-        let parents = scene.actor(0).pin(id).unwrap().unwrap();
-        let evictor = spawn(&scene, move |s| {
-            assert!(s.actor(1).evict(id));
-            put(&s.actor(1), 8, HALF)
+/// A parent gives a view back right after its fork, while somebody evicts the object. Scans go from the first entry to
+/// the last, so it matters whose comes first.
+fn handed_on(name: &str, [parent, child, evictor]: [u32; 3]) {
+    explore(name, 2, move || {
+        let scene = Scene::new(size(3));
+        participants::leave(&scene.segment, scene.member(child as usize));
+        let id = put(&scene.actor(evictor), 7, HALF).unwrap();
+        let parents = scene.actor(parent).pin(id).unwrap().unwrap();
+        let evicting = spawn(&scene, move |s| {
+            assert!(s.actor(evictor).evict(id));
+            put(&s.actor(evictor), 8, HALF)
         });
         let embryo = participants::conceive(&scene.segment, &scene.locks.source()).unwrap();
-        let child = embryo.unwrap();
-        scene.actor(0).copy_pins_to(child.id);
-        let pinned = scene.segment.count(child.id, id.slot()).load(Ordering::SeqCst);
-        let membership = child.adopt(&scene.segment).unwrap();
-        assert_eq!(pinned, 1);
+        let embryo = embryo.unwrap();
+        assert_eq!(embryo.id.index(), child);
+        scene.actor(parent).copy_pins_to(embryo.id);
+        let membership = embryo.adopt(&scene.segment).unwrap();
         let slot = parents.slot;
         drop(parents);
-        let next = evictor.join().unwrap();
-        assert!(next.is_none(), "the child's view is overwritten");
-        scene.actor(2).unpin(id, slot).unwrap();
+        assert!(evicting.join().unwrap().is_none(), "the child's view is overwritten");
+        scene.actor(child).unpin(id, slot).unwrap();
         drop(membership);
         scene.assert_all_returns();
     });
+}
+
+#[test]
+fn a_child_keeps_what_its_parent_gives_back() {
+    handed_on("fork, give back | evict, put", [0, 2, 1]);
+}
+
+#[test]
+fn a_child_that_is_scanned_first_keeps_what_its_parent_gives_back() {
+    handed_on("fork, give back | evict, put, child first", [1, 0, 2]);
 }
 
 #[test]
