@@ -1,10 +1,9 @@
 //! Joining, leaving, electing, reaping, handing over at a fork.
 
 use loom::sync::Arc;
-use loom::thread;
 
 use super::scene::{
-    Deaths, HALF, Scene, Size, explore, explore_deaths, get, mortal, put, value_of,
+    Deaths, HALF, Scene, Size, explore, explore_deaths, get, mortal, put, spawn, value_of,
 };
 use crate::layout::slot::{SlotWord, State};
 use crate::participants;
@@ -12,14 +11,6 @@ use crate::sync::{AtomicU64, Ordering};
 
 fn size(participants: u32) -> Size {
     Size { objects: 1, units: 1, participants }
-}
-
-fn spawn<T: 'static>(
-    scene: &Arc<Scene>,
-    work: impl FnOnce(&Scene) -> T + 'static,
-) -> thread::JoinHandle<T> {
-    let scene = Arc::clone(scene);
-    thread::spawn(move || work(&scene))
 }
 
 fn join(scene: &Scene) -> Option<participants::Membership> {

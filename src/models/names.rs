@@ -1,9 +1,6 @@
 //! Bind, lookup, unbind: all names of a model are in one bucket.
 
-use loom::sync::Arc;
-use loom::thread;
-
-use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, put};
+use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, put, spawn};
 use crate::layout::slot::ObjectId;
 
 const SIZE: Size = Size { objects: 6, units: 3, participants: 2 };
@@ -16,14 +13,6 @@ fn objects(scene: &Scene) -> [ObjectId; 2] {
 fn put_empty(scene: &Scene) -> ObjectId {
     let writing = scene.actor(0).start_writing(0).unwrap();
     writing.publish(0, crate::fingerprint::Fingerprint::BYTES)
-}
-
-fn spawn<T: 'static>(
-    scene: &Arc<Scene>,
-    work: impl FnOnce(&Scene) -> T + 'static,
-) -> thread::JoinHandle<T> {
-    let scene = Arc::clone(scene);
-    thread::spawn(move || work(&scene))
 }
 
 fn lookup(scene: &Scene, name: &str) -> Option<ObjectId> {

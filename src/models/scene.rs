@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use loom::sync::Arc;
+use loom::thread::JoinHandle;
 
 use crate::actor::{Actor, Refusal};
 use crate::error::Result;
@@ -129,6 +130,15 @@ impl Scene {
             }
         }
     }
+}
+
+/// Another process, or thread of one, at work on the scene.
+pub(super) fn spawn<T: 'static>(
+    scene: &Arc<Scene>,
+    work: impl FnOnce(&Scene) -> T + 'static,
+) -> JoinHandle<T> {
+    let scene = Arc::clone(scene);
+    loom::thread::spawn(move || work(&scene))
 }
 
 /// Puts a value in a block of so many bytes.

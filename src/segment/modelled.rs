@@ -21,11 +21,25 @@ use crate::layout::slot::Slot;
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{UnitEntry, WORDS_COMMITTED};
 use crate::sync::modelled::control;
-use crate::sync::unmodelled::{self, AtomicBool};
+use crate::sync::unmodelled;
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 /// Of which bytes loom is told together: the largest cell.
 const WATCHED: u64 = UNIT / 2;
+
+/// Whether pages are there. As the kernel sees it: who asks hears the latest, and no memory is ordered by it.
+#[derive(Debug, Default)]
+struct Committed(loom::sync::atomic::AtomicBool);
+
+impl Committed {
+    fn is(&self) -> bool {
+        self.0.fetch_or(false, Ordering::Relaxed)
+    }
+
+    fn set(&self, is: bool) {
+        self.0.swap(is, Ordering::Relaxed);
+    }
+}
 
 /// One region, modelled.
 #[derive(Debug)]
@@ -42,8 +56,8 @@ pub(crate) struct Segment {
     rows: Vec<Vec<AtomicU16>>,
     data: NonNull<u8>,
     watched: Vec<UnsafeCell<()>>,
-    committed_units: Vec<AtomicBool>,
-    committed_chunks: Vec<AtomicBool>,
+    committed_units: Vec<Committed>,
+    committed_chunks: Vec<Committed>,
     pub(super) seen_slots: unmodelled::AtomicU32,
     pub(super) seen_units: unmodelled::AtomicU32,
 }
@@ -104,12 +118,12 @@ impl Segment {
             rows: many(geometry.max_participants.into(), || many(slots, AtomicU16::default)),
             data: NonNull::new(data).expect("memory for a model"),
             watched: many(geometry.capacity / WATCHED, || UnsafeCell::new(())),
-            committed_units: many(units, AtomicBool::default),
-            committed_chunks: many(geometry.chunks(), AtomicBool::default),
+            committed_units: many(units, Committed::default),
+            committed_chunks: many(geometry.chunks(), Committed::default),
             seen_slots: unmodelled::AtomicU32::new(0),
             seen_units: unmodelled::AtomicU32::new(0),
         };
-        segment.committed_chunks[0].store(true, Ordering::Relaxed);
+        segment.committed_chunks[0].set(true);
         segment.initialise_bounds();
         segment
     }
@@ -136,7 +150,8 @@ impl Segment {
 
     fn assert_committed_slot(&self, index: u32) {
         let chunk = u64::from(index) / crate::layout::geometry::CHUNK_SLOTS;
-        let committed = self.committed_chunks[chunk as usize].load(Ordering::SeqCst);
+        // The first chunk always is, and asking is a step to explore.
+        let committed = chunk == 0 || self.committed_chunks[chunk as usize].is();
         assert!(committed, "slot {index} is touched and not committed");
     }
 
@@ -176,8 +191,10 @@ impl Segment {
     fn watched(&self, offset: u64, len: u64) -> &[UnsafeCell<()>] {
         let end = (offset + len.max(1)).min(self.geometry.capacity);
         for unit in offset / UNIT..end.div_ceil(UNIT) {
-            let committed = self.committed_units[unit as usize].load(Ordering::SeqCst);
-            assert!(committed, "unit {unit} is touched and not committed");
+            assert!(
+                self.committed_units[unit as usize].is(),
+                "unit {unit} is touched and not committed"
+            );
         }
         &self.watched[(offset / WATCHED) as usize..end.div_ceil(WATCHED) as usize]
     }
@@ -218,7 +235,7 @@ impl Segment {
 
     fn set_committed(&self, offset: u64, len: u64, is: bool) {
         for unit in offset / UNIT..(offset + len).div_ceil(UNIT) {
-            self.committed_units[unit as usize].store(is, Ordering::SeqCst);
+            self.committed_units[unit as usize].set(is);
         }
     }
 
@@ -226,7 +243,7 @@ impl Segment {
     pub(crate) fn commit(&self, offset: u64, _: u64) -> io::Result<()> {
         let chunk = (0..self.geometry.chunks()).find(|&c| self.geometry.chunk_offset(c) == offset);
         if let Some(chunk) = chunk {
-            self.committed_chunks[chunk as usize].store(true, Ordering::SeqCst);
+            self.committed_chunks[chunk as usize].set(true);
         }
         Ok(())
     }
