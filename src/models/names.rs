@@ -93,7 +93,7 @@ fn killed(name: &str, target: fn(ObjectId) -> Option<ObjectId>) {
         let meanwhile = lookup(&scene, "name");
         assert!(meanwhile == Some(one) || meanwhile == target(other), "{meanwhile:?}");
         victim.join().unwrap();
-        scene.reap();
+        scene.assert_settled();
         let found = lookup(&scene, "name");
         assert!(found == Some(one) || found == target(other), "{found:?}");
         scene.actor(0).bind("name", Some(one)).unwrap();
@@ -127,6 +127,22 @@ fn killed_in_bind_while_another_binds_nothing_of_it_stays() {
         assert_eq!(lookup(&scene, "a"), Some(one));
         scene.actor(0).bind("a", None).unwrap();
         let _ = scene.actor(0).bind("b", None).unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn what_a_killed_binder_left_is_finished_while_another_binds() {
+    explore_deaths("bind, killed; reap | bind", |accesses, deaths| {
+        let scene = Scene::new(Size { participants: 3, ..SIZE });
+        let [one, other] = objects(&scene);
+        scene.actor(0).bind("name", Some(one)).unwrap();
+        mortal(&scene, (2, accesses), deaths, |actor| drop(actor.bind("name", Some(other))));
+        let reaper = spawn(&scene, Scene::reap);
+        scene.actor(1).bind("name", Some(one)).unwrap();
+        reaper.join().unwrap();
+        scene.reap();
+        assert_eq!(lookup(&scene, "name"), Some(one));
         scene.assert_all_returns();
     });
 }

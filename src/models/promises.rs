@@ -7,7 +7,8 @@ use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, get, mort
 use crate::actor::Refusal;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
-use crate::layout::slot::ObjectId;
+use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::sync::Ordering;
 
 const PAIR: Size = Size { objects: 1, units: 1, participants: 2 };
 const THREE: Size = Size { objects: 1, units: 1, participants: 3 };
@@ -182,6 +183,28 @@ fn a_waiter_breaks_the_promise_of_a_dead_keeper_while_it_is_reaped() {
     });
 }
 
+#[test]
+fn a_waiter_that_is_late_breaks_no_later_promise() {
+    explore("wait, break | evict, reserve", 3, || {
+        let (scene, id) = promised(PAIR);
+        let waiting = thread::spawn({
+            let scene = Arc::clone(&scene);
+            move || {
+                let slot = scene.segment.slot(id.slot()).unwrap();
+                scene.actor(1).break_promise(slot, id.generation());
+            }
+        });
+        let _ = scene.actor(0).evict(id);
+        let next = scene.actor(0).reserve();
+        waiting.join().unwrap();
+        if let Ok(next) = next {
+            set(&scene.actor(0), next, 7).unwrap();
+            assert_eq!(get(&scene.actor(0), next), Some(7));
+        }
+        scene.assert_all_returns();
+    });
+}
+
 /// A victim at work on a promise, with a waiter and a survivor who reaps until all is settled.
 fn killed(name: &str, work: fn(&Scene, ObjectId)) {
     explore_deaths(name, move |accesses, deaths| {
@@ -223,6 +246,9 @@ fn killed_in_evict_of_a_promise_an_evictor_leaves_no_sleeper() {
 fn killed_in_reserve_a_keeper_leaves_nothing() {
     explore_deaths("reserve", |accesses, deaths| {
         let scene = Scene::new(PAIR);
+        // A slot that names a living keeper of an earlier promise.
+        let earlier = scene.actor(0).reserve().unwrap();
+        assert!(scene.actor(0).evict(earlier));
         let victim = thread::spawn({
             let (scene, deaths) = (Arc::clone(&scene), Deaths::clone(deaths));
             move || mortal(&scene, (1, accesses), &deaths, |actor| drop(actor.reserve()))
@@ -230,6 +256,10 @@ fn killed_in_reserve_a_keeper_leaves_nothing() {
         let early = put(&scene.actor(0), 8, HALF);
         victim.join().unwrap();
         assert!(early.is_none_or(|id| get(&scene.actor(0), id) == Some(8)));
+        scene.reap();
+        let slot = scene.segment.slot(earlier.slot()).unwrap();
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        assert!(!word.is(State::Pending), "nobody alive knows the promise");
         scene.assert_all_returns();
     });
 }

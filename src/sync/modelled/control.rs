@@ -108,8 +108,8 @@ pub(crate) fn is_dead() -> bool {
     LIFE.with(|life| matches!(life.get(), Life::Dead))
 }
 
-/// [`is_dead`], when it lives one access more.
-fn dies() -> bool {
+/// [`is_dead`], when it lives one access more: what a participant does that another may notice.
+pub(crate) fn dies() -> bool {
     LIFE.with(|life| match life.get() {
         Life::Unlimited => false,
         Life::Left(0) => {

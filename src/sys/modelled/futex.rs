@@ -29,7 +29,7 @@ pub(crate) fn wait_low(word: &AtomicU64, expected: u32, _: Option<Duration>) -> 
 
 /// Wakes everybody.
 pub(crate) fn wake_low(_: &AtomicU64, _: u32) {
-    if control::is_dead() {
+    if control::dies() {
         return;
     }
     *BED.woken.lock().expect("models do not panic here") += 1;
