@@ -132,6 +132,27 @@ fn killed_in_bind_while_another_binds_nothing_of_it_stays() {
 }
 
 #[test]
+fn killed_in_a_second_bind_while_another_ends_its_own_a_binder_leaves_nothing() {
+    explore_deaths("bind | bind, bind", |accesses, deaths| {
+        let scene = Scene::new(SIZE);
+        let [one, other] = objects(&scene);
+        let died = Deaths::clone(deaths);
+        let victim = spawn(&scene, move |scene| {
+            mortal(scene, (1, accesses), &died, |actor| {
+                drop(actor.bind("name", Some(other)));
+                drop(actor.bind("name", Some(other)));
+            });
+        });
+        scene.actor(0).bind("name", Some(one)).unwrap();
+        victim.join().unwrap();
+        scene.assert_settled();
+        let found = lookup(&scene, "name");
+        assert!(found == Some(one) || found == Some(other), "{found:?}");
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn what_a_killed_binder_left_is_finished_while_another_binds() {
     explore_deaths("bind, killed; reap | bind", |accesses, deaths| {
         let scene = Scene::new(Size { participants: 3, ..SIZE });
