@@ -230,6 +230,24 @@ fn killed_in_a_put_a_writer_keeps_nothing() {
 }
 
 #[test]
+fn killed_when_another_has_the_cell_it_meant_a_writer_gives_nothing_back() {
+    explore_deaths("put | put in the same cell", |accesses, deaths| {
+        let scene = Scene::new(Size { objects: 3, units: 1, participants: 2 });
+        let id = put(&scene.actor(0), 0, HALF).unwrap();
+        assert!(scene.actor(0).evict(id));
+        let victim = thread::spawn({
+            let (scene, deaths) = (Arc::clone(&scene), Deaths::clone(deaths));
+            move || mortal(&scene, (1, accesses), &deaths, |actor| _ = put(actor, 1, HALF))
+        });
+        let id = put(&scene.actor(0), 2, HALF);
+        victim.join().unwrap();
+        scene.assert_settled();
+        assert!(id.is_none_or(|id| get(&scene.actor(0), id) == Some(2)));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn killed_in_a_put_of_a_cold_span_a_writer_keeps_nothing() {
     killed("put a cold span", 0, |s| _ = put(&s.actor(1), 1, 2 * UNIT));
 }
