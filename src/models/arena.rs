@@ -5,6 +5,7 @@ use loom::thread;
 
 use super::scene::{
     Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, get, mortal, put,
+    put_empty,
 };
 use crate::layout::geometry::UNIT;
 use crate::layout::slot::ObjectId;
@@ -36,6 +37,20 @@ fn two_puts_get_slots_and_cells_of_their_own_while_the_index_grows() {
         let ids = both(&scene, |s| put(&s.actor(1), 1, HALF), |s| put(&s.actor(0), 2, HALF));
         assert!(ids.iter().all(Option::is_some), "{ids:?}");
         assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn two_who_grow_the_index_touch_no_slot_that_is_not_committed() {
+    explore("put | put, both growing", 3, || {
+        let scene = Scene::new(Size { objects: 3, units: 1, participants: 2 });
+        put_empty(&scene.actor(0));
+        let other = thread::spawn({
+            let scene = Arc::clone(&scene);
+            move || put_empty(&scene.actor(1))
+        });
+        assert_ne!(put_empty(&scene.actor(0)), other.join().unwrap());
         scene.assert_all_returns();
     });
 }

@@ -1,18 +1,15 @@
 //! Bind, lookup, unbind: all names of a model are in one bucket.
 
-use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, put, spawn};
+use super::scene::{
+    Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, put, put_empty, spawn,
+};
 use crate::layout::slot::ObjectId;
 
 const SIZE: Size = Size { objects: 6, units: 3, participants: 2 };
 
 /// Two objects without blocks.
 fn objects(scene: &Scene) -> [ObjectId; 2] {
-    [1, 2].map(|_| put_empty(scene))
-}
-
-fn put_empty(scene: &Scene) -> ObjectId {
-    let writing = scene.actor(0).start_writing(0).unwrap();
-    writing.publish(0, crate::fingerprint::Fingerprint::BYTES)
+    [1, 2].map(|_| put_empty(&scene.actor(0)))
 }
 
 fn lookup(scene: &Scene, name: &str) -> Option<ObjectId> {

@@ -156,6 +156,11 @@ fn try_put(actor: &Actor<'_>, value: u64, size: u64) -> Result<ObjectId, Refusal
     Ok(writing.publish(8, Fingerprint::BYTES))
 }
 
+/// Puts an object without a block.
+pub(super) fn put_empty(actor: &Actor<'_>) -> ObjectId {
+    actor.start_writing(0).expect("a slot is free").publish(0, Fingerprint::BYTES)
+}
+
 /// Gives a promise its value.
 pub(super) fn set(actor: &Actor<'_>, id: ObjectId, value: u64) -> Result<(), Refusal> {
     actor.set_with(id, (HALF, Fingerprint::BYTES), &mut |out| {
