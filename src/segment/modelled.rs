@@ -20,7 +20,7 @@ use crate::layout::participant::{ParticipantEntry, ParticipantId};
 use crate::layout::slot::Slot;
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{UnitEntry, WORDS_COMMITTED};
-use crate::sync::modelled::control;
+use crate::sync::modelled::{KernelFlag, control};
 use crate::sync::unmodelled;
 use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 
@@ -29,7 +29,7 @@ const WATCHED: u64 = UNIT / 2;
 
 /// Whether pages are there. As the kernel sees it: who asks hears the latest, and no memory is ordered by it.
 #[derive(Debug, Default)]
-struct Committed(loom::sync::atomic::AtomicBool);
+struct Committed(KernelFlag);
 
 impl Committed {
     fn is(&self) -> bool {

@@ -8,6 +8,8 @@
 
 use std::panic::Location;
 
+/// What the kernel knows: asking is a step to explore, and no access of a participant.
+pub(crate) use loom::sync::atomic::AtomicBool as KernelFlag;
 pub(crate) use loom::sync::atomic::Ordering;
 
 pub(crate) mod control;
