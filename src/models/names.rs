@@ -156,10 +156,10 @@ fn what_a_killed_binder_left_is_finished_while_another_binds() {
         let [one, other] = objects(&scene);
         scene.actor(0).bind("name", Some(one)).unwrap();
         mortal(&scene, (2, accesses), deaths, |actor| drop(actor.bind("name", Some(other))));
-        let reaper = spawn(&scene, Scene::reap);
-        scene.actor(1).bind("name", Some(one)).unwrap();
-        reaper.join().unwrap();
+        // The reaper first: one preemption of it is enough then.
+        let binder = spawn(&scene, move |s| s.actor(1).bind("name", Some(one)).unwrap());
         scene.reap();
+        binder.join().unwrap();
         assert_eq!(lookup(&scene, "name"), Some(one));
         scene.assert_all_returns();
     });
