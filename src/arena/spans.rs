@@ -141,7 +141,7 @@ impl Actor<'_> {
             if !self.try_claim_unit(claimed.index, unit, accept) {
                 self.release_units(claimed.index, first..unit);
                 // Or else giving up would once more give back units that another thread may be warming by now.
-                claimed.slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
+                claimed.slot.block.store(BlockRef::NONE.0, Ordering::Release);
                 return false;
             }
         }
