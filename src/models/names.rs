@@ -1,9 +1,12 @@
 //! Bind, lookup, unbind: all names of a model are in one bucket.
 
 use super::scene::{
-    Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, put, put_empty, spawn,
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, mortal, put,
+    put_empty, spawn,
 };
-use crate::layout::slot::ObjectId;
+use crate::layout::participant::ParticipantId;
+use crate::layout::slot::{ObjectId, SlotWord};
+use crate::sync::Ordering;
 
 const SIZE: Size = Size { objects: 6, units: 3, participants: 2 };
 
@@ -159,6 +162,32 @@ fn what_a_killed_binder_left_is_finished_while_another_binds() {
         // The reaper first: one preemption of it is enough then.
         let binder = spawn(&scene, move |s| s.actor(1).bind("name", Some(one)).unwrap());
         scene.reap();
+        binder.join().unwrap();
+        assert_eq!(lookup(&scene, "name"), Some(one));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_slot_of_a_dead_binder_that_another_binds_with_is_left_to_it() {
+    explore_handing_over("reap a version | bind, bind in its slot", 2, || {
+        let scene = Scene::new(Size { objects: 4, units: 2, participants: 3 });
+        let [one, other] = objects(&scene);
+        scene.actor(1).bind("name", Some(one)).unwrap();
+        let bucket = scene.segment.name_bucket(0);
+        let version = ObjectId(bucket.load(Ordering::SeqCst));
+        drop(scene.member(1));
+        let binder = spawn(&scene, move |s| {
+            s.actor(2).bind("name", Some(other)).unwrap();
+            s.actor(2).bind("name", Some(one)).unwrap();
+        });
+        let slot = scene.segment.slot(version.slot()).unwrap();
+        scene.actor(0).reap_bucket(version.slot(), slot, ParticipantId::new(1));
+        let current = bucket.load(Ordering::SeqCst);
+        let word =
+            scene.segment.slot(ObjectId(current).slot()).unwrap().word.load(Ordering::SeqCst);
+        let is_current = |id| bucket.compare_exchange(id, id, Ordering::SeqCst, Ordering::SeqCst);
+        assert!(SlotWord(word).is_ready(ObjectId(current)) || is_current(current).is_err());
         binder.join().unwrap();
         assert_eq!(lookup(&scene, "name"), Some(one));
         scene.assert_all_returns();
