@@ -169,6 +169,29 @@ fn a_span_is_written_again_only_after_its_last_reader() {
     reused("get, evict | put in the span", UNIT);
 }
 
+#[test]
+fn a_span_that_was_given_up_is_written_again_only_after_its_writer() {
+    explore_handing_over("write a span, give it up | put in the span", 2, || {
+        let scene = Scene::new(Size { objects: 2, units: 1, participants: 2 });
+        let warm = put(&scene.actor(0), 0, UNIT).unwrap();
+        assert!(scene.actor(0).evict(warm));
+        let ids = both(
+            &scene,
+            |s| put(&s.actor(1), 1, UNIT),
+            |s| {
+                let actor = s.actor(0);
+                if let Ok(writing) = actor.start_writing(UNIT) {
+                    let (slot, block) = (writing.claimed.index, writing.block);
+                    actor.write_block(slot, block, &7_u64.to_le_bytes()).unwrap();
+                }
+                None
+            },
+        );
+        assert_values(&scene, ids);
+        scene.assert_all_returns();
+    });
+}
+
 /// One reads and evicts an object, another gives its unit another use, a third puts there.
 fn passed_on(name: &str, size: u64, pass_on: fn(&Scene)) {
     explore_handing_over(name, 1, move || {
