@@ -3,7 +3,9 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, get, mortal, put, set};
+use super::scene::{
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, get, mortal, put, set,
+};
 use crate::actor::Refusal;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
@@ -201,6 +203,23 @@ fn a_waiter_that_is_late_breaks_no_later_promise() {
             set(&scene.actor(0), next, 7).unwrap();
             assert_eq!(get(&scene.actor(0), next), Some(7));
         }
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_promise_that_is_just_made_is_not_broken_by_the_reaper_of_another() {
+    explore_handing_over("reserve | another dies, reap", 2, || {
+        let scene = Scene::new(THREE);
+        drop(scene.member(2));
+        let reaper = thread::spawn({
+            let scene = Arc::clone(&scene);
+            move || scene.reap()
+        });
+        let id = scene.actor(0).reserve().unwrap();
+        reaper.join().unwrap();
+        set(&scene.actor(0), id, 7).unwrap();
+        assert_eq!(get(&scene.actor(0), id), Some(7));
         scene.assert_all_returns();
     });
 }
