@@ -254,26 +254,27 @@ fn a_view_that_a_fork_copies_is_counted_for_the_child() {
         let id = put(&scene.actor(0), 7, HALF).unwrap();
         // A word of the process's own memory, where another thread puts its view.
         let has_view = Arc::new(AtomicU64::new(0));
-        let reader = spawn(&scene, {
+        let forker = spawn(&scene, {
             let has_view = Arc::clone(&has_view);
             move |s| {
-                let pin = s.actor(0).pin(id).unwrap().unwrap();
-                assert_eq!(value_of(&pin), 7);
-                has_view.store(1, Ordering::SeqCst);
-                pin.into_counted();
+                let gate = &s.actor(0).local.gate;
+                gate.close();
+                let embryo = participants::conceive(&s.segment, &s.locks.source()).unwrap();
+                let child = embryo.unwrap();
+                s.actor(0).copy_pins_to(child.id);
+                let inherited = has_view.load(Ordering::SeqCst);
+                let counted = s.segment.count(child.id, id.slot()).load(Ordering::SeqCst);
+                assert!(u64::from(counted) >= inherited, "the child has a view that nobody counts");
+                child.release();
+                gate.open();
             }
         });
-        let gate = &scene.actor(0).local.gate;
-        gate.close();
-        let embryo = participants::conceive(&scene.segment, &scene.locks.source()).unwrap();
-        let child = embryo.unwrap();
-        scene.actor(0).copy_pins_to(child.id);
-        let inherited = has_view.load(Ordering::SeqCst);
-        let counted = scene.segment.count(child.id, id.slot()).load(Ordering::SeqCst);
-        assert!(u64::from(counted) >= inherited, "the child has a view that nobody counts");
-        child.release();
-        gate.open();
-        reader.join().unwrap();
+        // The reader first: one preemption of it in its pin, and one of the forker, are enough then.
+        let pin = scene.actor(0).pin(id).unwrap().unwrap();
+        assert_eq!(value_of(&pin), 7);
+        has_view.store(1, Ordering::SeqCst);
+        pin.into_counted();
+        forker.join().unwrap();
         scene.actor(0).unpin(id, scene.segment.slot(id.slot()).unwrap()).unwrap();
         scene.assert_all_returns();
     });
