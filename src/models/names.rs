@@ -67,6 +67,19 @@ fn a_lookup_finds_the_old_or_the_new_object_while_a_name_is_bound_anew() {
 }
 
 #[test]
+fn a_name_is_found_with_what_its_binder_wrote() {
+    explore_handing_over("bind a first name | lookup", 2, || {
+        let scene = Scene::new(SIZE);
+        let [one, _] = objects(&scene);
+        let binder = spawn(&scene, move |s| s.actor(1).bind("name", Some(one)).unwrap());
+        assert!(lookup(&scene, "name").is_none_or(|found| found == one));
+        assert_eq!(binder.join().unwrap(), None);
+        assert_eq!(lookup(&scene, "name"), Some(one));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_bucket_is_emptied_or_filled_again() {
     explore("unbind | bind another", 2, || {
         let scene = Scene::new(SIZE);
