@@ -120,6 +120,23 @@ fn a_stale_key_never_opens_the_next_object() {
     });
 }
 
+#[test]
+fn what_a_dead_reader_held_is_reclaimed_by_its_reaper_or_by_who_evicts() {
+    explore("reap a dead reader | evict", 2, || {
+        let scene = Scene::new(THREE);
+        let id = put(&scene.actor(0), 7, HALF).unwrap();
+        scene.actor(2).pin(id).unwrap().unwrap().into_counted();
+        drop(scene.member(2));
+        let evictor = thread::spawn({
+            let scene = Arc::clone(&scene);
+            move || assert!(scene.actor(1).evict(id))
+        });
+        assert_eq!(scene.reap(), 1);
+        evictor.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
 /// An operation on an object by somebody who is killed in it, while somebody evicts the object, reaps and puts.
 fn killed(name: &str, work: fn(&Actor<'_>, ObjectId)) {
     explore_deaths(name, move |accesses, deaths| {
