@@ -73,6 +73,7 @@ extern crate self as inplace;
 
 mod actor;
 mod arena;
+mod deadline;
 mod error;
 mod fingerprint;
 mod index;
@@ -114,6 +115,7 @@ mod offered {
 }
 
 pub use bytemuck;
+pub use deadline::{Deadline, Term};
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
 pub use inplace_derive::{element, storable};

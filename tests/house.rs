@@ -83,6 +83,7 @@ const LAYERS: &[&[&str]] = &[
     &["sync"],
     &["fingerprint", "key", "error", "writer"],
     &["sys", "layout"],
+    &["deadline"],
     &["segment"],
     &["local", "pins"],
     &["actor", "participants"],

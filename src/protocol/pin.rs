@@ -19,14 +19,18 @@ pub(crate) struct Pin<'a> {
 }
 
 impl<'a> Actor<'a> {
-    /// Pins an object; `None` when it is not READY.
+    /// Pins an object; `None` when it is not READY, or its lease is over.
     #[inline(always)]
     pub(crate) fn pin(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
         if let Some(slot) = self.segment.slot(id.slot()) {
             self.segment.prefetch(slot, self.local.last_seen(id.slot()));
         }
         match pins::pin(self.segment, self.me, &self.local.gate, id)? {
-            PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
+            PinOutcome::Pinned(slot) => {
+                let pin = Pin { actor: *self, id, slot };
+                // Over, it is dropped here, and the last one reclaims.
+                Ok(if self.is_over(id, slot) { None } else { Some(pin) })
+            }
             PinOutcome::Missed(slot) => {
                 self.after_miss(id, slot);
                 Ok(None)

@@ -1,6 +1,7 @@
 //! Promises of the protocol steps, told within one process: several participants over one scratch region.
 
 use crate::actor::{Actor, Refusal};
+use crate::deadline::Term;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::layout::geometry::{Geometry, UNIT};
@@ -168,8 +169,9 @@ fn a_writer_that_gives_up_leaves_nothing_behind() {
     let actor = world.actor(0);
     for len in [0, 10, 100_000] {
         drop(actor.start_writing(len).unwrap());
-        let refused =
-            actor.put_with(len, Fingerprint::BYTES, &mut |_| Err(Error::corrupt("codec says no")));
+        let refused = actor.put_with(len, (Fingerprint::BYTES, Term::Unlimited), &mut |_| {
+            Err(Error::corrupt("codec says no"))
+        });
         assert!(matches!(refused, Err(Refusal::Error(_))));
     }
     assert_eq!(world.check().bytes_in_use, 0);
@@ -181,7 +183,7 @@ fn a_fill_that_needs_more_room_gets_exactly_what_it_counted() {
     let actor = world.actor(0);
     let mut calls = 0;
     let id = actor
-        .put_with(10, Fingerprint::BYTES, &mut |out| {
+        .put_with(10, (Fingerprint::BYTES, Term::Unlimited), &mut |out| {
             calls += 1;
             (0..1000u32).for_each(|i| out.write(&i.to_le_bytes()));
             Ok(())
@@ -203,7 +205,8 @@ fn a_fill_of_fresh_memory_arrives_whole_in_whatever_pieces_it_is_written() {
             Ok(())
         };
         for guess in [2_000_001, 2_200_000, 100_000, 0] {
-            let id = actor.put_with(guess, Fingerprint::BYTES, &mut fill).unwrap();
+            let id =
+                actor.put_with(guess, (Fingerprint::BYTES, Term::Unlimited), &mut fill).unwrap();
             assert!(
                 read(&world.actor(1), id).unwrap() == bytes,
                 "pieces of {piece}, guess {guess}"
