@@ -62,6 +62,11 @@ impl Deadline {
         self.nanos <= clock::now()
     }
 
+    /// How long ago it was; zero when it has not passed.
+    pub(crate) fn elapsed(self) -> Duration {
+        Duration::from_nanos(clock::now().saturating_sub(self.nanos))
+    }
+
     /// How long it is until then; zero when it has passed.
     #[must_use]
     pub fn remaining(self) -> Duration {

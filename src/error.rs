@@ -200,6 +200,23 @@ pub enum Error {
         /// The kind of token: `loan`, `promise`, `object`.
         token: &'static str,
     },
+    /// A lifetime and a proxy that evicts its object when it is resolved: one of them would come too late.
+    #[error(
+        "{key} is to be evicted by a lifetime and by a proxy that evicts when it is resolved; choose one: attach a plain \
+         proxy, or do not attach this one"
+    )]
+    EvictedOnResolve {
+        /// The object's key.
+        key: Key,
+    },
+    /// A lease that is over holds nothing any more.
+    #[error(
+        "this lease ended {over:?} ago, and what it held is gone; make a new one, and extend it earlier"
+    )]
+    LeaseOver {
+        /// How long ago.
+        over: std::time::Duration,
+    },
     /// A token was used before: of several who adopt an object, one becomes its owner.
     #[error(
         "the token of {key} is used up: another adopted the object, or it was offered anew; ask its owner for another token"

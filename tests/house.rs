@@ -95,6 +95,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
+    &["lifetime", "owned"],
     &["models"],
 ];
 
