@@ -9,7 +9,7 @@ use crate::actor::Actor;
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
-use crate::layout::slot::{BOUND, ObjectId, SlotWord, State};
+use crate::layout::slot::{ObjectId, SlotWord};
 use crate::participants;
 use crate::sync::Ordering;
 
@@ -21,11 +21,14 @@ fn size(participants: u32) -> Size {
     Size { objects: 1, units: 1, participants }
 }
 
-/// Puts an object that goes with the participant.
-fn put_bound(actor: &Actor<'_>) -> ObjectId {
-    let mut fill = |_: &mut crate::writer::BlockWriter<'_>| Ok(());
+/// Puts an object that goes with the participant, if there is a slot.
+fn try_put_bound(actor: &Actor<'_>) -> Option<ObjectId> {
     let kind = (Fingerprint::BYTES, Term::Process);
-    actor.put_with(0, kind, &mut fill).expect("a slot is free")
+    actor.put_with(0, kind, &mut |_| Ok(())).ok()
+}
+
+fn put_bound(actor: &Actor<'_>) -> ObjectId {
+    try_put_bound(actor).expect("a slot is free")
 }
 
 fn word_of(scene: &Scene, id: ObjectId) -> SlotWord {
@@ -84,10 +87,7 @@ fn a_late_adopter_takes_nothing_of_whoever_has_the_senders_number_now() {
         let next = participants::join(&scene.segment, &scene.locks.source()).unwrap();
         let own = next.as_ref().and_then(|next| {
             assert_eq!(next.id.index(), 2);
-            let actor = scene.actor(2);
-            let writing = actor.start_writing(0).ok()?;
-            let word = SlotWord::new(writing.claimed.word.generation(), State::Ready);
-            Some(writing.publish_as(word.owned_by(actor.me).with(BOUND), 0, Fingerprint::BYTES))
+            try_put_bound(&scene.actor(2))
         });
         let adopted = adopter.join().unwrap();
         assert!(adopted.is_ok() || is_refused(&adopted));
@@ -227,7 +227,7 @@ fn killed_in_a_bound_put_a_process_leaves_nothing() {
         let scene = Scene::new(size(2));
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| _ = put_bound(actor))
+            move |s| mortal(s, (1, accesses), &deaths, |actor| _ = try_put_bound(actor))
         });
         let early = put(&scene.actor(0), 8, HALF);
         victim.join().unwrap();
@@ -317,6 +317,7 @@ fn a_lease_that_begins_with_its_object_is_seen_with_it() {
         };
         actor.put_with(HALF, (Fingerprint::BYTES, term), &mut fill).unwrap();
         assert_eq!(reader.join().unwrap(), None, "it was over from the beginning");
+        assert_eq!(get(&actor, super::scene::first()), None);
         scene.assert_all_returns();
     });
 }

@@ -1,12 +1,14 @@
 //! Promises of the protocol steps, told within one process: several participants over one scratch region.
 
+mod lasting;
+
 use crate::actor::{Actor, Refusal};
 use crate::deadline::Term;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::layout::geometry::{Geometry, UNIT};
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
-use crate::layout::slot::{BOUND, ObjectId, SlotWord, State};
+use crate::layout::slot::{ObjectId, SlotWord, State};
 use crate::local::Local;
 use crate::protocol::check::{Report, Walk};
 use crate::protocol::promise::Promised;
@@ -286,27 +288,6 @@ fn what_a_dead_participant_was_doing_is_undone() {
         (report.objects, report.pins, report.bytes_in_use, report.in_progress),
         (0, 0, 0, 0)
     );
-}
-
-#[test]
-fn only_what_is_bound_to_the_dead_ends_with_it() {
-    let world = World::new(8, 100);
-    let (dead, reaper) = (world.actor(1), world.actor(0));
-    let put_as = |flags: u64, owner: &Actor<'_>| {
-        let id = put(owner, b"bound");
-        let word = &owner.segment.slot(id.slot()).unwrap().word;
-        let found = SlotWord(word.load(Ordering::SeqCst));
-        word.store(found.owned_by(owner.me).with(flags).0, Ordering::SeqCst);
-        id
-    };
-    let (bound, owned) = (put_as(BOUND, &dead), put_as(0, &dead));
-    let others = put_as(BOUND, &reaper);
-    let view = reaper.pin(bound).unwrap().unwrap();
-    reaper.sweep(dead.me);
-    assert!(!reaper.exists(bound) && reaper.exists(owned) && reaper.exists(others));
-    assert_eq!(view.bytes().unwrap(), b"bound");
-    drop(view);
-    assert_eq!(world.check().objects, 2);
 }
 
 #[test]
