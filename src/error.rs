@@ -138,7 +138,9 @@ pub enum Error {
         key: Key,
     },
     /// The object is not there: it was evicted, or never existed.
-    #[error("{key} is gone: it was evicted, or never existed in this region")]
+    #[error(
+        "{key} is gone: it was evicted, its lease or its process ended, or it never existed in this region"
+    )]
     NotFound {
         /// The key.
         key: Key,
@@ -191,11 +193,37 @@ pub enum Error {
     },
     /// A token is used by a process that does not own it, such as a forked child.
     #[error(
-        "this {token} belongs to another process: tokens are not inherited by fork; hand it over explicitly"
+        "this {token} is not this process's own: it is another's, everybody's, or on its way to whoever adopts it; a fork does not \
+         inherit it; hand it over explicitly"
     )]
     NotOwner {
-        /// The kind of token: `loan`, `promise`.
+        /// The kind of token: `loan`, `promise`, `object`.
         token: &'static str,
+    },
+    /// A lifetime and a proxy that evicts its object when it is resolved: one of them would come too late.
+    #[error(
+        "{key} is to be evicted by a lifetime and by a proxy that evicts when it is resolved; choose one: attach a plain \
+         proxy, or do not attach this one"
+    )]
+    EvictedOnResolve {
+        /// The object's key.
+        key: Key,
+    },
+    /// A lease that is over holds nothing any more.
+    #[error(
+        "this lease ended {over:?} ago, and what it held is gone; make a new one, and extend it earlier"
+    )]
+    LeaseOver {
+        /// How long ago.
+        over: std::time::Duration,
+    },
+    /// A token was used before: of several who adopt an object, one becomes its owner.
+    #[error(
+        "the token of {key} is used up: another adopted the object, or it was offered anew; ask its owner for another token"
+    )]
+    AlreadyAdopted {
+        /// The object's key.
+        key: Key,
     },
     /// This process is not attached: it was cloned without the fork handlers, or the table was full at the fork.
     #[error(

@@ -56,6 +56,7 @@ impl<'a> Actor<'a> {
         slot.word.compare_exchange(free.0, word.0, Ordering::SeqCst, Ordering::Relaxed).ok()?;
         // What the last generation left there is nobody's intent.
         slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
+        slot.deadline.store(0, Ordering::Relaxed);
         Some(ClaimedSlot { slot, index, word })
     }
 

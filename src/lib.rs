@@ -40,6 +40,8 @@
 //! | your own types | [`#[storable]`](macro@storable), which archives them with [rkyv] |
 //! | arrays of numbers, of structs of numbers | [`Slice`](codec::Slice), [`#[element]`](macro@element) |
 //! | bytes that are serialized already, any serde type | [`Raw`](codec::Raw), [`Serde`](codec::Serde) |
+//! | objects that are evicted at the end of a scope, at a time, with the process | [`Store::scope`], [`Store::lease`], [`Store::process_lifetime`] |
+//! | objects with one owner, who hands them over | [`Store::own`], [`Owned`], [`OwnedToken`] |
 //! | memory that a producer fills in place | [`Region::loan`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
@@ -73,6 +75,7 @@ extern crate self as inplace;
 
 mod actor;
 mod arena;
+mod deadline;
 mod error;
 mod fingerprint;
 mod index;
@@ -93,6 +96,10 @@ pub mod codec;
 #[cfg(not(loom))]
 pub mod connector;
 #[cfg(not(loom))]
+pub mod lifetime;
+#[cfg(not(loom))]
+mod owned;
+#[cfg(not(loom))]
 pub mod proxy;
 #[cfg(not(loom))]
 mod region;
@@ -107,6 +114,8 @@ mod models;
 #[cfg(not(loom))]
 mod offered {
     pub use crate::codec::Storable;
+    pub use crate::lifetime::{Lease, ProcessLifetime, Scope};
+    pub use crate::owned::{Owned, OwnedToken};
     pub use crate::proxy::Proxy;
     pub use crate::region::{Lifespan, Loan, Pinned, Reaper, Region, RegionOptions};
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
@@ -114,6 +123,7 @@ mod offered {
 }
 
 pub use bytemuck;
+pub use deadline::{Deadline, Term};
 pub use error::{Error, Result};
 pub use fingerprint::Fingerprint;
 pub use inplace_derive::{element, storable};

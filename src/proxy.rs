@@ -50,6 +50,8 @@ pub struct Proxy<T: ?Sized, C: Codec<T> = Archive> {
     access: Access,
     home: Home,
     takers: Takers,
+    /// Whether a lifetime evicts the object.
+    is_attached: bool,
     marker: PhantomData<fn(*const T)>,
 }
 
@@ -83,16 +85,35 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
             access,
             home,
             takers: Takers::none(),
+            is_attached: false,
             marker: PhantomData,
         }
     }
 
     /// Evicts the object when it is resolved: of all proxies of it that say so, anywhere, one has the value and the
     /// others are errors.
+    ///
+    /// # Panics
+    /// When the proxy was made by a lifetime, which evicts its object: see [`Error::EvictedOnResolve`].
     #[must_use]
     pub fn evict_on_resolve(mut self) -> Self {
+        assert!(!self.is_attached, "{}", Error::EvictedOnResolve { key: self.key });
         self.access = Access::Take;
         self
+    }
+
+    /// Says that a lifetime evicts the object.
+    pub(crate) fn attached(mut self) -> Self {
+        self.is_attached = true;
+        self
+    }
+
+    /// The store the object is in.
+    pub(crate) fn store(&self) -> Result<Arc<Inner>> {
+        match &self.home {
+            Home::Open(store) => Ok(store.clone()),
+            Home::Named(reference) => registry::resolve(reference, self.key),
+        }
     }
 
     /// Waits, when it is resolved, for a value that is promised.
@@ -207,7 +228,8 @@ impl<T: ?Sized, C: Codec<T>> Clone for Proxy<T, C> {
     /// Another proxy of the same object; resolved if this one is.
     fn clone(&self) -> Self {
         let resolved = self.resolved.clone();
-        Self { resolved, ..Self::at(self.key, self.access, self.home.clone()) }
+        let is_attached = self.is_attached;
+        Self { resolved, is_attached, ..Self::at(self.key, self.access, self.home.clone()) }
     }
 }
 

@@ -83,6 +83,7 @@ const LAYERS: &[&[&str]] = &[
     &["sync"],
     &["fingerprint", "key", "error", "writer"],
     &["sys", "layout"],
+    &["deadline"],
     &["segment"],
     &["local", "pins"],
     &["actor", "participants"],
@@ -94,6 +95,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
+    &["lifetime", "owned"],
     &["models"],
 ];
 

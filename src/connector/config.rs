@@ -95,6 +95,15 @@ impl ConnectorConfig {
         Self::Local(LocalConfig { name: name.into() })
     }
 
+    /// Which kind of connector it is.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Shm(_) => "shm",
+            Self::Local(_) => "local",
+            Self::Custom(_) => "custom",
+        }
+    }
+
     /// Makes the connector, or opens what is there.
     pub fn connect(&self) -> Result<Arc<dyn Connector>> {
         self.validate()?;

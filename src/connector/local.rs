@@ -9,13 +9,17 @@ use std::time::{Duration, Instant};
 
 use crate::connector::config::{ConnectorConfig, check_name};
 use crate::connector::heap::HeapBytes;
-use crate::connector::{Block, Connector, Deferrable, Fill, Loan, Loaning, hold_at_fork};
+use crate::connector::{Block, Connector, Deferrable, Fill, Lasting, Loan, Loaning, hold_at_fork};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::region::fork::Hook;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::latch::{Held, Latch};
+
+mod lasting;
+
+use lasting::Object;
 
 const SHARDS: usize = 16;
 /// A waiter looks again after this long even if nobody wakes it: a forked child has none of its parent's threads.
@@ -47,12 +51,14 @@ struct Dictionary {
     next: AtomicU64,
     shards: [Latch<Shard>; SHARDS],
     types: Latch<BTreeMap<Fingerprint, String>>,
+    /// When the next lease may be over; the largest number when there is none.
+    soonest: AtomicU64,
 }
 
 type Shard = HashMap<u64, Entry>;
 
 enum Entry {
-    Ready(Block),
+    Ready(Object),
     Pending(Vec<Thread>),
     Broken,
 }
@@ -116,15 +122,23 @@ impl Dictionary {
             next: AtomicU64::new(1),
             shards: std::array::from_fn(|_| Latch::new(Shard::new())),
             types: Latch::new(BTreeMap::new()),
+            soonest: AtomicU64::new(u64::MAX),
         }
     }
 
     /// Looks at a shard or changes it. `use_it` runs no code of a user, and gives back what is to be dropped.
     fn with<R>(&self, object: u64, use_it: impl FnOnce(&mut Shard) -> R) -> R {
-        use_it(&mut self.shards[object as usize % SHARDS].lock())
+        let mut shard = self.shards[object as usize % SHARDS].lock();
+        let is_over = shard.get(&object).is_some_and(Entry::is_over);
+        let over = if is_over { shard.remove(&object) } else { None };
+        let used = use_it(&mut shard);
+        drop(shard);
+        drop(over);
+        used
     }
 
     fn add(&self, entry: Entry) -> Key {
+        self.expire();
         let object = self.next.fetch_add(1, Ordering::Relaxed);
         self.with(object, |shard| shard.insert(object, entry));
         Key::new(self.space, object)
@@ -147,7 +161,7 @@ impl Dictionary {
         self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
             None => Err(Error::NotFound { key }),
             Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Ready(block)) => Ok(Some(block.clone())),
+            Some(Entry::Ready(object)) => Ok(Some(object.block.clone())),
             Some(Entry::Pending(waiters)) => {
                 let me = std::thread::current();
                 if waiters.iter().all(|waiter| waiter.id() != me.id()) {
@@ -171,12 +185,12 @@ impl Connector for LocalConnector {
     fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key> {
         let dictionary = self.open()?;
         let block = Block::filled(size, fingerprint, fill)?;
-        Ok(dictionary.add(Entry::Ready(block)))
+        Ok(dictionary.add(Entry::Ready(block.into())))
     }
 
     fn get(&self, key: Key) -> Result<Option<Block>> {
         self.owning(key)?.with(key.object(), |shard| match shard.get(&key.object()) {
-            Some(Entry::Ready(block)) => Ok(Some(block.clone())),
+            Some(Entry::Ready(object)) => Ok(Some(object.block.clone())),
             Some(Entry::Broken) => Err(Error::Broken { key }),
             Some(Entry::Pending(_)) | None => Ok(None),
         })
@@ -185,7 +199,7 @@ impl Connector for LocalConnector {
     fn take(&self, key: Key) -> Result<Option<Block>> {
         self.owning(key)?.with(key.object(), |shard| match shard.get(&key.object()) {
             Some(Entry::Ready(_)) => match shard.remove(&key.object()) {
-                Some(Entry::Ready(block)) => Ok(Some(block)),
+                Some(Entry::Ready(object)) => Ok(Some(object.block)),
                 _ => Ok(None),
             },
             Some(Entry::Broken) => Err(Error::Broken { key }),
@@ -229,6 +243,10 @@ impl Connector for LocalConnector {
     fn loaning(&self) -> Option<&dyn Loaning> {
         Some(self)
     }
+
+    fn lasting(&self) -> Option<&dyn Lasting> {
+        Some(self)
+    }
 }
 
 impl Deferrable for LocalConnector {
@@ -244,7 +262,7 @@ impl Deferrable for LocalConnector {
         fill: &mut Fill<'_>,
     ) -> Result<()> {
         let dictionary = self.owning(key)?;
-        dictionary.settle(key, Entry::Ready(Block::filled(size, fingerprint, fill)?))
+        dictionary.settle(key, Entry::Ready(Block::filled(size, fingerprint, fill)?.into()))
     }
 
     fn fail(&self, key: Key) -> Result<()> {
@@ -287,7 +305,7 @@ pub(crate) struct Lender(Arc<Dictionary>);
 
 impl Lender {
     pub(crate) fn publish(self, block: Block) -> Result<Key> {
-        Ok(self.0.add(Entry::Ready(block)))
+        Ok(self.0.add(Entry::Ready(block.into())))
     }
 }
 

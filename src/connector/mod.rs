@@ -21,6 +21,7 @@ pub(crate) use config::check_name;
 
 use std::time::Duration;
 
+use crate::deadline::{Deadline, Term};
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -148,6 +149,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     fn loaning(&self) -> Option<&dyn Loaning> {
         None
     }
+
+    /// How long this connector's objects stay, if it can be told.
+    fn lasting(&self) -> Option<&dyn Lasting> {
+        None
+    }
 }
 
 /// A connector whose keys can be handed out before their value exists.
@@ -176,4 +182,38 @@ pub trait Deferrable: Connector {
 pub trait Loaning: Connector {
     /// Memory for an object of `len` bytes, to be filled in place and published.
     fn loan(&self, len: usize, fingerprint: Fingerprint) -> Result<Loan>;
+}
+
+/// A connector that evicts objects by itself: at a time, or with the process they are bound to.
+///
+/// A *bond* says that an object goes with one process; that process is its owner. An owner may offer it to others, of whom
+/// one adopts it. Where objects live as long as a process anyway, that process is the owner of all that is bound.
+pub trait Lasting: Connector {
+    /// Stores what `fill` writes, as [`put_with`](Connector::put_with), and says what ends it: there is no instant at
+    /// which the object is there without that.
+    fn put_for(&self, size: usize, kind: (Fingerprint, Term), fill: &mut Fill<'_>) -> Result<Key>;
+
+    /// Sets when an object goes; `None`: never. Whether it was there; if so, it stays at least until then.
+    fn set_deadline(&self, key: Key, deadline: Option<Deadline>) -> Result<bool>;
+
+    /// Binds an object to this process; one that is already stays so. One that is bound to another process is
+    /// [`Error::NotOwner`](crate::Error::NotOwner), one that is gone [`Error::NotFound`](crate::Error::NotFound).
+    fn bind_to_process(&self, key: Key) -> Result<()>;
+
+    /// Makes an object that is bound to this process everybody's. Errors as [`bind_to_process`](Self::bind_to_process).
+    fn unbind_from_process(&self, key: Key) -> Result<()>;
+
+    /// Offers an object that is bound to this process to whoever adopts it, and returns the number of the offer. Until
+    /// then it still ends with this process. Errors as [`bind_to_process`](Self::bind_to_process).
+    fn offer(&self, key: Key) -> Result<u32>;
+
+    /// Binds an object to this process that was offered under that number. Of any number of adopters one gets it, the
+    /// others hear [`Error::AlreadyAdopted`](crate::Error::AlreadyAdopted).
+    fn adopt(&self, key: Key, offer: u32) -> Result<()>;
+
+    /// Evicts an object if it is bound to this process and not offered; whether it did.
+    fn evict_bound(&self, key: Key) -> Result<bool>;
+
+    /// A number of this process that no other process with the same objects has or had; a forked child has another.
+    fn process(&self) -> Result<u64>;
 }

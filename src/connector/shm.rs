@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::connector::config::{ConnectorConfig, ShmConfig};
-use crate::connector::{Block, Connector, Deferrable, Fill, Loan, Loaning};
+use crate::connector::{Block, Connector, Deferrable, Fill, Lasting, Loan, Loaning};
+use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -139,6 +140,10 @@ impl Connector for ShmConnector {
     fn loaning(&self) -> Option<&dyn Loaning> {
         Some(self)
     }
+
+    fn lasting(&self) -> Option<&dyn Lasting> {
+        Some(self)
+    }
 }
 
 impl Deferrable for ShmConnector {
@@ -168,5 +173,39 @@ impl Deferrable for ShmConnector {
 impl Loaning for ShmConnector {
     fn loan(&self, len: usize, fingerprint: Fingerprint) -> Result<Loan> {
         self.region()?.loan(len, fingerprint).map(Loan::from)
+    }
+}
+
+impl Lasting for ShmConnector {
+    fn put_for(&self, size: usize, kind: (Fingerprint, Term), fill: &mut Fill<'_>) -> Result<Key> {
+        self.region()?.put_for(size, kind, fill)
+    }
+
+    fn set_deadline(&self, key: Key, deadline: Option<Deadline>) -> Result<bool> {
+        self.region()?.set_deadline(key, deadline)
+    }
+
+    fn bind_to_process(&self, key: Key) -> Result<()> {
+        self.region()?.bind_to_process(key)
+    }
+
+    fn unbind_from_process(&self, key: Key) -> Result<()> {
+        self.region()?.unbind_from_process(key)
+    }
+
+    fn offer(&self, key: Key) -> Result<u32> {
+        self.region()?.offer(key)
+    }
+
+    fn adopt(&self, key: Key, offer: u32) -> Result<()> {
+        self.region()?.adopt(key, offer)
+    }
+
+    fn evict_bound(&self, key: Key) -> Result<bool> {
+        self.region()?.evict_bound(key)
+    }
+
+    fn process(&self) -> Result<u64> {
+        self.region()?.process()
     }
 }

@@ -24,9 +24,9 @@ pub(crate) struct Slot {
     pub(crate) place: AtomicU64,
     /// Who promised the value: 0 or a participant id + 1.
     pub(crate) keeper: AtomicU32,
-    /// Unused.
-    pub(crate) spare: AtomicU32,
-    /// When the lease ends; 0 for none.
+    /// How often the slot's objects were offered to another process; never reset.
+    pub(crate) offers: AtomicU32,
+    /// When the lease ends, in nanoseconds of CLOCK_BOOTTIME; 0 for none, or [`EXPIRED`].
     pub(crate) deadline: AtomicU64,
 }
 
@@ -76,6 +76,11 @@ pub(crate) const EVICTED: u64 = 2;
 pub(crate) const BOUND: u64 = 4;
 /// Somebody was told that no value will follow what a dead writer began: FILLING is as good as BROKEN.
 pub(crate) const DOOMED: u64 = 8;
+/// Its owner gave it up for whoever adopts it, and still answers for it until then.
+pub(crate) const OFFERED: u64 = 16;
+
+/// A deadline that somebody found passed: from then on nobody gets the object, and nobody extends it.
+pub(crate) const EXPIRED: u64 = u64::MAX;
 
 const FLAGS: u64 = 0xff;
 const STATE_SHIFT: u32 = 8;
@@ -128,6 +133,18 @@ impl SlotWord {
     #[inline]
     pub(crate) const fn has(self, flag: u64) -> bool {
         self.0 & flag != 0
+    }
+
+    /// Whether it goes with this participant, who has not offered it to another.
+    #[inline]
+    pub(crate) fn is_bound_to(self, owner: ParticipantId) -> bool {
+        self.has(BOUND) && !self.has(OFFERED) && self.is_owned_by(owner)
+    }
+
+    /// Whether it is a version of something, which carries its binder's tag for the reaper.
+    #[inline]
+    pub(crate) fn is_version(self) -> bool {
+        self.0 & OWNER != 0 && !self.has(BOUND)
     }
 
     #[inline]
@@ -189,6 +206,7 @@ impl fmt::Debug for SlotWord {
             .field("evicted", &self.has(EVICTED))
             .field("bound", &self.has(BOUND))
             .field("doomed", &self.has(DOOMED))
+            .field("offered", &self.has(OFFERED))
             .finish()
     }
 }

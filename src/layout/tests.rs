@@ -9,7 +9,8 @@ use crate::layout::header::Header;
 use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, LAST_GENERATION, Link, ObjectId, Slot, SlotWord, State, WAITERS,
+    BOUND, DOOMED, EVICTED, EXPIRED, LAST_GENERATION, Link, OFFERED, ObjectId, Slot, SlotWord,
+    State, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -81,7 +82,7 @@ fn shared_structs() -> Vec<Fields> {
             wait_buckets,
         }),
         fields!(ParticipantEntry { word, pid, attached_at, spare }),
-        fields!(Slot { word, block, len, fingerprint, link, place, keeper, spare, deadline }),
+        fields!(Slot { word, block, len, fingerprint, link, place, keeper, offers, deadline }),
         fields!(HintStack { depth, spare, entries }),
         fields!(TypeEntry { fingerprint, name }),
         fields!(UnitEntry { word, flags }),
@@ -150,7 +151,13 @@ fn slot_words_and_ids_are_packed_as_documented() {
     let id = ObjectId::new(0, LAST_GENERATION).0;
     assert_eq!(parts("ObjectId", 64), [("slot", !id), ("generation", id)]);
     let text = section("### `SlotWord`");
-    let named = [("WAITERS", WAITERS), ("EVICTED", EVICTED), ("BOUND", BOUND), ("DOOMED", DOOMED)];
+    let named = [
+        ("WAITERS", WAITERS),
+        ("EVICTED", EVICTED),
+        ("BOUND", BOUND),
+        ("DOOMED", DOOMED),
+        ("OFFERED", OFFERED),
+    ];
     for (name, flag) in named {
         assert_eq!(number_after(text, name), Some(flag), "{name}");
         assert_eq!(flag & !flags, 0, "{name}");
@@ -174,6 +181,9 @@ fn blocks_units_entries_and_links_are_packed_as_documented() {
     let units = parts("UnitWord", 32);
     assert_eq!(units.iter().map(|(name, _)| *name).collect::<Vec<_>>(), ["payload", "kind"]);
     assert_eq!(u64::from(UnitWord::new(Unit::Span(largest)).0) & units[0].1, u64::from(largest));
+
+    let deadlines: Vec<_> = rows("### `Slot::deadline`").into_iter().map(|row| row[0]).collect();
+    assert_eq!((deadlines, EXPIRED), (vec!["0", "2^64 − 1", "another"], u64::MAX));
 
     let id = ObjectId::new(9, 8);
     let values: Vec<_> = rows("### `Link`").into_iter().map(|row| row[0]).collect();

@@ -7,6 +7,7 @@
 //! Threads of a model are processes, each with its own [`Local`](crate::local::Local), unless it says otherwise.
 
 mod arena;
+mod lifetimes;
 mod members;
 mod names;
 mod pins;

@@ -14,7 +14,7 @@
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{DOOMED, EVICTED, Link, ObjectId, Slot, SlotWord, State};
+use crate::layout::slot::{BOUND, DOOMED, EVICTED, Link, ObjectId, Slot, SlotWord, State};
 use crate::names::{self, Bucket};
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
@@ -66,9 +66,12 @@ impl<'a> Actor<'a> {
     fn is_bindable(&self, id: ObjectId) -> bool {
         self.segment.slot(id.slot()).is_some_and(|slot| {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            if word.is_ready(id) {
+                return self.ready_word(id, slot).is_some();
+            }
             word.is_generation_of(id)
                 && !word.has(EVICTED | DOOMED)
-                && matches!(word.state(), Some(State::Ready | State::Pending | State::Filling))
+                && matches!(word.state(), Some(State::Pending | State::Filling))
         })
     }
 
@@ -133,7 +136,11 @@ impl<'a> Actor<'a> {
     /// Finishes or undoes the set of a bucket that a dead participant left unfinished. Before its counts are cleared.
     pub(crate) fn reap_bucket(&self, index: u32, slot: &Slot, dead: ParticipantId) {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        if !word.is_owned_by(dead) || !matches!(word.state(), Some(State::Ready | State::Retired)) {
+        // A bond is no intent, and may pass to another before the version's id is evicted.
+        if word.has(BOUND)
+            || !word.is_owned_by(dead)
+            || !matches!(word.state(), Some(State::Ready | State::Retired))
+        {
             return;
         }
         let Some(predecessor) = Link(slot.link.load(Ordering::SeqCst)).predecessor() else {

@@ -9,7 +9,7 @@ use crate::layout::block::{Block, BlockRef};
 use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
-use crate::layout::slot::{Link, ObjectId, SlotWord, State};
+use crate::layout::slot::{BOUND, EXPIRED, Link, OFFERED, ObjectId, Slot, SlotWord, State};
 use crate::layout::unit::{Unit, UnitWord};
 use crate::protocol::bind;
 use crate::segment::Segment;
@@ -21,6 +21,10 @@ use crate::sync::Ordering;
 pub struct Report {
     /// Objects that can be got, without the region's own.
     pub objects: u64,
+    /// Objects among them that go with a process.
+    pub bound: u64,
+    /// Objects among them that have a deadline.
+    pub leased: u64,
     /// Objects that are evicted and still pinned.
     pub retired: u64,
     /// Objects that are promised.
@@ -53,9 +57,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} objects, {} retired, {} pending, {} in progress, {} names, {} pins, {} participants, {} of {} committed \
+            "{} objects ({} bound, {} leased), {} retired, {} pending, {} in progress, {} names, {} pins, {} participants, {} of {} committed \
              bytes in use",
             self.objects,
+            self.bound,
+            self.leased,
             self.retired,
             self.pending,
             self.in_progress,
@@ -136,6 +142,9 @@ impl<'a> Walk<'a> {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         let block = BlockRef(slot.block.load(Ordering::SeqCst));
         let pins = self.pins_of(index);
+        if word.has(BOUND | OFFERED) && !word.is(State::Ready) {
+            self.blame(format!("slot {index} ({word:?}) is bound and not READY"));
+        }
         let Some(state) = word.state() else {
             return self.blame(format!("slot {index} has the unknown word {:#x}", word.0));
         };
@@ -164,7 +173,9 @@ impl<'a> Walk<'a> {
             State::Broken => self.report.pending += 1,
             State::Ready => {
                 let own = bind::is_own(slot);
-                self.report.objects += u64::from(!own);
+                if !own {
+                    self.object(index, slot, word);
+                }
                 if own && self.is_orphan(index, word) {
                     self.blame(format!(
                         "slot {index} holds the names of a bucket that does not name it"
@@ -186,6 +197,33 @@ impl<'a> Walk<'a> {
                 }
                 self.owned(index, word, block);
             }
+        }
+    }
+
+    /// An object that is READY, and no bucket's version.
+    fn object(&mut self, index: u32, slot: &Slot, word: SlotWord) {
+        match slot.deadline.load(Ordering::SeqCst) {
+            EXPIRED => {
+                // Whoever said so may be stopped before it evicts; killed, it is reaped, and that evicts.
+                let is_left =
+                    || self.is(index, word) && slot.deadline.load(Ordering::SeqCst) == EXPIRED;
+                if !self.others_live() && self.stays(is_left) {
+                    self.blame(format!("slot {index} is READY, and its lease was found over"));
+                }
+                self.report.in_progress += 1;
+            }
+            deadline => {
+                self.report.objects += 1;
+                self.report.leased += u64::from(deadline != 0);
+            }
+        }
+        self.report.bound += u64::from(word.has(BOUND));
+        if word.has(OFFERED) && !word.has(BOUND) {
+            self.blame(format!("slot {index} is offered to others, and bound to nobody"));
+        }
+        if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
+            let owner = word.owner();
+            self.blame(format!("slot {index} is bound to {owner:?}, who is dead or nobody"));
         }
     }
 
@@ -261,6 +299,7 @@ impl<'a> Walk<'a> {
             |slot| {
                 let word = SlotWord(slot.word.load(Ordering::SeqCst));
                 Link(slot.link.load(Ordering::SeqCst)).predecessor() == Some(Some(version))
+                    && !word.has(BOUND)
                     && matches!(word.state(), Some(State::Ready | State::Retired))
                     && !self.is_lost(word.owner())
             },

@@ -14,7 +14,9 @@ use crate::actor::Actor;
 use crate::error::Result;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{BOUND, DOOMED, EVICTED, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::layout::slot::{
+    BOUND, DOOMED, EVICTED, OFFERED, ObjectId, Slot, SlotWord, State, WAITERS,
+};
 use crate::pins;
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
@@ -28,7 +30,7 @@ pub(crate) fn wake(slot: &Slot) {
 /// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
 /// those who sleep.
 pub(crate) fn retired(word: SlotWord) -> SlotWord {
-    word.with_state(State::Retired).without(EVICTED | BOUND | DOOMED)
+    word.with_state(State::Retired).without(EVICTED | BOUND | DOOMED | OFFERED)
 }
 
 impl<'a> Actor<'a> {
@@ -42,6 +44,7 @@ impl<'a> Actor<'a> {
                 return false;
             }
             let next = match word.state() {
+                Some(State::Ready) if self.is_over(id, slot) => return false,
                 Some(State::Ready | State::Pending | State::Broken) => retired(word),
                 Some(State::Filling) if !word.has(EVICTED) => word.with(EVICTED),
                 _ => return false,
@@ -84,6 +87,23 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// Evicts an object that is over, whatever was said of it before.
+    pub(crate) fn end_lease(&self, id: ObjectId, slot: &Slot) {
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        while word.is_ready(id) {
+            let next = retired(word);
+            match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => {
+                    if word.has(WAITERS) {
+                        wake(slot);
+                    }
+                    return self.try_reclaim(id.slot(), slot, next);
+                }
+                Err(found) => word = SlotWord(found),
+            }
+        }
+    }
+
     /// Evicts an object and keeps it pinned: of any number of takers one gets it.
     pub(crate) fn take(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
         let Some(pin) = self.pin(id)? else { return Ok(None) };
@@ -105,9 +125,7 @@ impl<'a> Actor<'a> {
 
     /// Whether an object is there to be got.
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
-        self.segment
-            .slot(id.slot())
-            .is_some_and(|slot| SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id))
+        self.segment.slot(id.slot()).is_some_and(|slot| self.ready_word(id, slot).is_some())
     }
 
     /// Reclaims a slot that was evicted, unless somebody still looks at it.

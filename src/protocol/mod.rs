@@ -4,9 +4,11 @@
 //! interleavings. So nothing here knows files, handles or processes.
 
 pub(crate) mod bind;
+mod bond;
 pub(crate) mod check;
 pub(crate) mod evict;
 mod known_types;
+mod lease;
 pub(crate) mod pin;
 pub(crate) mod promise;
 pub(crate) mod sweep;

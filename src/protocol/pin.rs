@@ -19,13 +19,14 @@ pub(crate) struct Pin<'a> {
 }
 
 impl<'a> Actor<'a> {
-    /// Pins an object; `None` when it is not READY.
+    /// Pins an object; `None` when it is not READY, or its lease is over.
     #[inline(always)]
     pub(crate) fn pin(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
         if let Some(slot) = self.segment.slot(id.slot()) {
             self.segment.prefetch(slot, self.local.last_seen(id.slot()));
         }
         match pins::pin(self.segment, self.me, &self.local.gate, id)? {
+            PinOutcome::Pinned(slot) if self.is_over_pinned(id, slot) => Ok(None),
             PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
             PinOutcome::Missed(slot) => {
                 self.after_miss(id, slot);
@@ -33,6 +34,25 @@ impl<'a> Actor<'a> {
             }
             PinOutcome::Absent => Ok(None),
         }
+    }
+
+    /// Whether the lease of an object that was just pinned is over; then the pin is given back. A [`Pin`] that lives over
+    /// the question would cost more than the pin.
+    #[inline(always)]
+    fn is_over_pinned(&self, id: ObjectId, slot: &'a Slot) -> bool {
+        // Ordered by the word, which was loaded before. Newer ones are seen by who expires.
+        slot.deadline.load(Ordering::Relaxed) != 0 && self.give_back_if_over(id, slot)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_if_over(&self, id: ObjectId, slot: &'a Slot) -> bool {
+        let pin = Pin { actor: *self, id, slot };
+        let is_over = self.is_over(id, slot);
+        if !is_over {
+            pin.into_counted();
+        }
+        is_over
     }
 
     #[cold]

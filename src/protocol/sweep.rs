@@ -1,7 +1,7 @@
 //! Reaping, the part that walks the region: what a dead participant left half done is finished or undone.
 //!
 //! R0 elect, ask again, DYING (participants) · R1 per slot, in this order: unfinished sets · keeper · WRITING, FILLING,
-//! RECLAIMING by tag · its count = 0 · try_reclaim if RETIRED · BOUND: evict · wake if WAITERS · R3 unit words · R4 the
+//! RECLAIMING by tag · its count = 0 · try_reclaim if RETIRED · BOUND: evict · lease over: evict · wake if WAITERS · R3 unit words · R4 the
 //! entry is vacated last (participants). Every step is an idempotent CAS: a killed reaper's work is done once more by
 //! the next one.
 
@@ -58,6 +58,7 @@ impl Actor<'_> {
         }
         self.reclaim_if_retired(index, slot);
         self.evict_bound(index, slot, dead);
+        self.expire_slot(index, slot);
         if SlotWord(slot.word.load(Ordering::SeqCst)).has(WAITERS) {
             wake(slot);
         }

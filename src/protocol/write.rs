@@ -9,10 +9,11 @@
 //! slot; killed after it: the object is there, and lost only if its key never reached anybody.
 
 use crate::actor::{Actor, Refusal};
+use crate::deadline::Term;
 use crate::fingerprint::Fingerprint;
 use crate::index::ClaimedSlot;
 use crate::layout::block::BlockRef;
-use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::layout::slot::{BOUND, ObjectId, SlotWord, State};
 use crate::sync::Ordering;
 use crate::writer::Fill;
 
@@ -49,7 +50,7 @@ impl<'a> Actor<'a> {
     pub(crate) fn put_with(
         &self,
         guess: u64,
-        fingerprint: Fingerprint,
+        (fingerprint, term): (Fingerprint, Term),
         fill: &mut Fill<'_>,
     ) -> Result<ObjectId, Refusal> {
         let mut size = guess;
@@ -57,7 +58,7 @@ impl<'a> Actor<'a> {
             let writing = self.start_writing(size)?;
             let written = self.fill_block(writing.claimed.index, writing.block, fill)?;
             if written <= writing.block.size() {
-                return Ok(writing.publish(written, fingerprint));
+                return Ok(writing.publish_for(term, written, fingerprint));
             }
             size = written;
         }
@@ -69,6 +70,21 @@ impl Writing<'_> {
     #[inline]
     pub(crate) fn publish(self, len: u64, fingerprint: Fingerprint) -> ObjectId {
         let word = SlotWord::new(self.claimed.word.generation(), State::Ready);
+        self.publish_as(word, len, fingerprint)
+    }
+
+    /// Makes the object readable, and says what ends it: there is no instant at which it is there without that.
+    #[inline]
+    fn publish_for(self, term: Term, len: u64, fingerprint: Fingerprint) -> ObjectId {
+        let ready = SlotWord::new(self.claimed.word.generation(), State::Ready);
+        let word = match term {
+            Term::Unlimited => ready,
+            Term::Until(deadline) => {
+                self.claimed.slot.deadline.store(deadline.nanos(), Ordering::Relaxed);
+                ready
+            }
+            Term::Process => ready.owned_by(self.actor.me).with(BOUND),
+        };
         self.publish_as(word, len, fingerprint)
     }
 

@@ -24,13 +24,13 @@ impl Region {
     /// # Errors
     /// [`Error::Severed`](crate::Error::Severed).
     pub fn keys(&self) -> Result<Vec<Key>> {
-        self.attachment.me()?;
+        let actor = self.attachment.actor()?;
         let segment = &self.attachment.segment;
         let key = |index: u32| {
             let slot = segment.slot(index)?;
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
             let listed = match word.state()? {
-                State::Ready => !is_own(slot),
+                State::Ready => !is_own(slot) && !actor.expire_slot(index, slot),
                 State::Pending | State::Filling | State::Broken => !word.has(EVICTED),
                 _ => false,
             };

@@ -4,6 +4,7 @@ mod attachment;
 pub(crate) mod flight;
 pub(crate) mod fork;
 mod keys;
+mod lasting;
 mod lifecycle;
 mod loan;
 mod name;

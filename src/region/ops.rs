@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::actor::{Actor, Refusal};
 use crate::arena::Usage;
+use crate::deadline::Term;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -23,7 +24,7 @@ const SLICE: Duration = Duration::from_millis(100);
 
 impl Region {
     #[inline]
-    fn object_id(&self, key: Key) -> Result<ObjectId> {
+    pub(super) fn object_id(&self, key: Key) -> Result<ObjectId> {
         if key.space() == self.id() { Ok(ObjectId(key.object())) } else { Err(self.foreign(key)) }
     }
 
@@ -37,7 +38,7 @@ impl Region {
         }
     }
 
-    fn key(&self, id: ObjectId) -> Key {
+    pub(super) fn key(&self, id: ObjectId) -> Key {
         id.key(self.id())
     }
 
@@ -62,6 +63,7 @@ impl Region {
     #[cold]
     fn relieve(&self, actor: &Actor<'_>, refusal: &Refusal, requested: u64) -> Result<()> {
         reap::reap_dead(self.attachment)?;
+        actor.expire_all();
         if matches!(refusal, Refusal::NoSpace { by_system: true }) {
             actor.retire_empty_slabs();
             // The object may have needed a chunk of the index, too, a unit of which it takes a part, and tables for both.
@@ -142,7 +144,8 @@ impl Region {
         fingerprint: Fingerprint,
         fill: &mut Fill<'_>,
     ) -> Result<Key> {
-        self.relieved(size as u64, |actor| actor.put_with(size as u64, fingerprint, fill))
+        let kind = (fingerprint, Term::Unlimited);
+        self.relieved(size as u64, |actor| actor.put_with(size as u64, kind, fill))
             .map(|id| self.key(id))
     }
 
@@ -350,14 +353,16 @@ impl Region {
         Ok(actor.trim_units(u64::MAX))
     }
 
-    /// Undoes what dead processes left half done; how many there were. Operations do this themselves when something
-    /// runs short, and so does every process that attaches.
+    /// Undoes what dead processes left half done; how many there were. Evicts what has outlived its lease, too. Operations
+    /// do this themselves when something runs short, and so does every process that attaches.
     ///
     /// # Errors
     /// [`Error::Severed`], [`Error::System`].
     pub fn reap(&self) -> Result<usize> {
-        self.attachment.me()?;
-        reap::reap_dead(self.attachment)
+        let actor = self.attachment.actor()?;
+        let reaped = reap::reap_dead(self.attachment)?;
+        actor.expire_all();
+        Ok(reaped)
     }
 
     /// Walks everything and states every broken invariant; operations go on meanwhile.
@@ -384,7 +389,7 @@ impl Region {
 }
 
 #[cold]
-fn with_key(error: Error, key: Key) -> Error {
+pub(super) fn with_key(error: Error, key: Key) -> Error {
     match error {
         Error::TooManyViews { .. } => Error::TooManyViews { key },
         other => other,

@@ -1,11 +1,14 @@
 //! Promises of the protocol steps, told within one process: several participants over one scratch region.
 
+mod lasting;
+
 use crate::actor::{Actor, Refusal};
+use crate::deadline::Term;
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::layout::geometry::{Geometry, UNIT};
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
-use crate::layout::slot::{BOUND, ObjectId, SlotWord, State};
+use crate::layout::slot::{ObjectId, SlotWord, State};
 use crate::local::Local;
 use crate::protocol::check::{Report, Walk};
 use crate::protocol::promise::Promised;
@@ -168,8 +171,9 @@ fn a_writer_that_gives_up_leaves_nothing_behind() {
     let actor = world.actor(0);
     for len in [0, 10, 100_000] {
         drop(actor.start_writing(len).unwrap());
-        let refused =
-            actor.put_with(len, Fingerprint::BYTES, &mut |_| Err(Error::corrupt("codec says no")));
+        let refused = actor.put_with(len, (Fingerprint::BYTES, Term::Unlimited), &mut |_| {
+            Err(Error::corrupt("codec says no"))
+        });
         assert!(matches!(refused, Err(Refusal::Error(_))));
     }
     assert_eq!(world.check().bytes_in_use, 0);
@@ -181,7 +185,7 @@ fn a_fill_that_needs_more_room_gets_exactly_what_it_counted() {
     let actor = world.actor(0);
     let mut calls = 0;
     let id = actor
-        .put_with(10, Fingerprint::BYTES, &mut |out| {
+        .put_with(10, (Fingerprint::BYTES, Term::Unlimited), &mut |out| {
             calls += 1;
             (0..1000u32).for_each(|i| out.write(&i.to_le_bytes()));
             Ok(())
@@ -203,7 +207,8 @@ fn a_fill_of_fresh_memory_arrives_whole_in_whatever_pieces_it_is_written() {
             Ok(())
         };
         for guess in [2_000_001, 2_200_000, 100_000, 0] {
-            let id = actor.put_with(guess, Fingerprint::BYTES, &mut fill).unwrap();
+            let id =
+                actor.put_with(guess, (Fingerprint::BYTES, Term::Unlimited), &mut fill).unwrap();
             assert!(
                 read(&world.actor(1), id).unwrap() == bytes,
                 "pieces of {piece}, guess {guess}"
@@ -283,27 +288,6 @@ fn what_a_dead_participant_was_doing_is_undone() {
         (report.objects, report.pins, report.bytes_in_use, report.in_progress),
         (0, 0, 0, 0)
     );
-}
-
-#[test]
-fn only_what_is_bound_to_the_dead_ends_with_it() {
-    let world = World::new(8, 100);
-    let (dead, reaper) = (world.actor(1), world.actor(0));
-    let put_as = |flags: u64, owner: &Actor<'_>| {
-        let id = put(owner, b"bound");
-        let word = &owner.segment.slot(id.slot()).unwrap().word;
-        let found = SlotWord(word.load(Ordering::SeqCst));
-        word.store(found.owned_by(owner.me).with(flags).0, Ordering::SeqCst);
-        id
-    };
-    let (bound, owned) = (put_as(BOUND, &dead), put_as(0, &dead));
-    let others = put_as(BOUND, &reaper);
-    let view = reaper.pin(bound).unwrap().unwrap();
-    reaper.sweep(dead.me);
-    assert!(!reaper.exists(bound) && reaper.exists(owned) && reaper.exists(others));
-    assert_eq!(view.bytes().unwrap(), b"bound");
-    drop(view);
-    assert_eq!(world.check().objects, 2);
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::Codec;
-use crate::connector::{Block, BlockWriter, Connector};
+use crate::connector::{Block, BlockWriter, Connector, Fill, Lasting};
+use crate::deadline::Term;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -57,12 +58,45 @@ impl Inner {
     }
 
     pub(crate) fn put<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T) -> Result<Key> {
+        let put = |size, fill: &mut Fill<'_>| self.connector.put_with(size, C::FINGERPRINT, fill);
+        self.put_through(codec, value, &put)
+    }
+
+    /// Puts a value, and says what ends it.
+    pub(crate) fn put_for<C: Codec<T>, T: ?Sized>(
+        &self,
+        codec: C,
+        value: &T,
+        term: Term,
+    ) -> Result<Key> {
+        let lasting = self.lasting()?;
+        let kind = (C::FINGERPRINT, term);
+        self.put_through(codec, value, &|size, fill: &mut Fill<'_>| {
+            lasting.put_for(size, kind, fill)
+        })
+    }
+
+    /// What tells the connector how long objects stay.
+    pub(crate) fn lasting(&self) -> Result<&dyn Lasting> {
+        self.connector.lasting().ok_or_else(|| Error::Unsupported {
+            connector: self.connector.config().kind(),
+            operation: "deadlines, and no objects that go with a process",
+        })
+    }
+
+    #[inline(always)]
+    fn put_through<C: Codec<T>, T: ?Sized>(
+        &self,
+        codec: C,
+        value: &T,
+        put: &impl Fn(usize, &mut Fill<'_>) -> Result<Key>,
+    ) -> Result<Key> {
         let seen = self.meet::<C, T>();
         let hint = codec.size_hint(value);
         let guess = seen.map_or(hint, |seen| seen.guess(hint));
         let mut written = 0;
         let mut is_wasteful = false;
-        let first = self.connector.put_with(guess, C::FINGERPRINT, &mut |out| {
+        let first = put(guess, &mut |out| {
             codec.encode(value, out)?;
             written = out.position();
             is_wasteful = guess > hint && guess > WASTE_MIN && written < guess / 2;
@@ -74,7 +108,7 @@ impl Inner {
             }
         });
         let outcome = match first {
-            Err(_) if is_wasteful => self.put_exactly(codec, value, written),
+            Err(_) if is_wasteful => put(written, &mut |out| codec.encode(value, out)),
             // There is no block as large as the guess, but perhaps one of the size the value has.
             Err(Error::OutOfSpace { .. }) if written < guess => {
                 if written == 0 {
@@ -82,7 +116,7 @@ impl Inner {
                     codec.encode(value, &mut counter)?;
                     written = counter.position();
                 }
-                self.put_exactly(codec, value, written)
+                put(written, &mut |out| codec.encode(value, out))
             }
             outcome => outcome,
         };
@@ -90,10 +124,6 @@ impl Inner {
             seen.wrote(hint, written);
         }
         outcome
-    }
-
-    fn put_exactly<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T, size: usize) -> Result<Key> {
-        self.connector.put_with(size, C::FINGERPRINT, &mut |out| codec.encode(value, out))
     }
 
     pub(crate) fn put_batch<C: Codec<T>, T: ?Sized>(
@@ -205,7 +235,7 @@ impl Inner {
         self.connector.close()
     }
 
-    fn forget(&self, key: Key) {
+    pub(crate) fn forget(&self, key: Key) {
         if let Some(cache) = self.cache.as_ref().filter(|cache| cache.is_used()) {
             cache.remove(&key);
         }

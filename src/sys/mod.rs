@@ -1,6 +1,8 @@
 //! The only place that asks the system for anything: files, locks, futexes, fork handlers.
 
 #[cfg(not(loom))]
+pub(crate) mod clock;
+#[cfg(not(loom))]
 pub(crate) mod file;
 #[cfg(not(loom))]
 pub(crate) mod fork;
@@ -21,4 +23,4 @@ pub(crate) mod lock;
 mod modelled;
 
 #[cfg(loom)]
-pub(crate) use modelled::{futex, lock};
+pub(crate) use modelled::{clock, futex, lock};

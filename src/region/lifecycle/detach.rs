@@ -45,6 +45,7 @@ pub(in crate::region) extern "C" fn leave_all_at_exit() {
     let Ok(table) = table::lock() else { return };
     for member in table.members.iter().filter(|member| !member.attachment().is_severed()) {
         let attachment = member.attachment();
+        attachment.actor_as(member.membership.id).evict_all_bound(member.membership.id);
         participants::announce_end(
             &attachment.segment,
             member.membership.id,

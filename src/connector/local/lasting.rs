@@ -1,0 +1,162 @@
+//! How long objects of a dictionary stay. Bonds change hands within the process only: it is the owner of all of them.
+
+use crate::connector::local::{Dictionary, Entry, LocalConnector};
+use crate::connector::{Block, Fill, Lasting};
+use crate::deadline::{Deadline, Term};
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::key::Key;
+use crate::sync::Ordering;
+
+/// A value, and what ends it.
+pub(super) struct Object {
+    pub(super) block: Block,
+    deadline: Option<Deadline>,
+    bond: Bond,
+    /// How often it was offered.
+    offers: u32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Bond {
+    None,
+    Mine,
+    Offered,
+}
+
+impl From<Block> for Object {
+    fn from(block: Block) -> Self {
+        Self { block, deadline: None, bond: Bond::None, offers: 0 }
+    }
+}
+
+impl Entry {
+    /// Whether it has outlived its lease.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Ready(object) if object.deadline.is_some_and(Deadline::has_passed))
+    }
+}
+
+impl Dictionary {
+    /// Looks at an object that is there; `None` when it is not.
+    fn with_object<R>(&self, key: Key, use_it: impl FnOnce(&mut Object) -> R) -> Option<R> {
+        self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
+            Some(Entry::Ready(object)) => Some(use_it(object)),
+            _ => None,
+        })
+    }
+
+    fn rebind(&self, key: Key, change: impl FnOnce(&mut Object) -> Result<()>) -> Result<()> {
+        self.with_object(key, change).unwrap_or(Err(Error::NotFound { key }))
+    }
+
+    fn note(&self, deadline: Option<Deadline>) {
+        let nanos = deadline.map_or(u64::MAX, Deadline::nanos);
+        self.soonest.fetch_min(nanos, Ordering::Relaxed);
+    }
+
+    /// Drops what has outlived its lease, when something may have.
+    pub(super) fn expire(&self) {
+        let soonest = Deadline::from_nanos(self.soonest.load(Ordering::Relaxed));
+        if !soonest.is_some_and(Deadline::has_passed) {
+            return;
+        }
+        // Those that stay are noted again, and so is what comes meanwhile.
+        self.soonest.store(u64::MAX, Ordering::Relaxed);
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let over: Vec<_> = shard.extract_if(|_, entry| entry.is_over()).collect();
+            for entry in shard.values() {
+                if let Entry::Ready(object) = entry {
+                    self.note(object.deadline);
+                }
+            }
+            drop(shard);
+            drop(over);
+        }
+    }
+}
+
+impl Object {
+    fn set_bond(&mut self, from: Bond, to: Bond) -> Result<()> {
+        if self.bond != from {
+            return Err(Error::NotOwner { token: "object" });
+        }
+        self.bond = to;
+        Ok(())
+    }
+}
+
+impl Lasting for LocalConnector {
+    fn put_for(
+        &self,
+        size: usize,
+        (fingerprint, term): (Fingerprint, Term),
+        fill: &mut Fill<'_>,
+    ) -> Result<Key> {
+        let dictionary = self.open()?;
+        let mut object = Object::from(Block::filled(size, fingerprint, fill)?);
+        match term {
+            Term::Unlimited => {}
+            Term::Until(deadline) => object.deadline = Some(deadline),
+            Term::Process => object.bond = Bond::Mine,
+        }
+        let deadline = object.deadline;
+        let key = dictionary.add(Entry::Ready(object));
+        dictionary.note(deadline);
+        Ok(key)
+    }
+
+    fn set_deadline(&self, key: Key, deadline: Option<Deadline>) -> Result<bool> {
+        let dictionary = self.owning(key)?;
+        let set = dictionary.with_object(key, |object| object.deadline = deadline).is_some();
+        dictionary.note(deadline);
+        Ok(set)
+    }
+
+    fn bind_to_process(&self, key: Key) -> Result<()> {
+        self.owning(key)?.rebind(key, |object| match object.bond {
+            Bond::Mine => Ok(()),
+            _ => object.set_bond(Bond::None, Bond::Mine),
+        })
+    }
+
+    fn unbind_from_process(&self, key: Key) -> Result<()> {
+        self.owning(key)?.rebind(key, |object| object.set_bond(Bond::Mine, Bond::None))
+    }
+
+    fn offer(&self, key: Key) -> Result<u32> {
+        let mut number = 0;
+        self.owning(key)?.rebind(key, |object| {
+            object.set_bond(Bond::Mine, Bond::Offered)?;
+            object.offers = object.offers.wrapping_add(1);
+            number = object.offers;
+            Ok(())
+        })?;
+        Ok(number)
+    }
+
+    fn adopt(&self, key: Key, offer: u32) -> Result<()> {
+        self.owning(key)?.rebind(key, |object| {
+            if object.bond != Bond::Offered || object.offers != offer {
+                return Err(Error::AlreadyAdopted { key });
+            }
+            object.bond = Bond::Mine;
+            Ok(())
+        })
+    }
+
+    fn evict_bound(&self, key: Key) -> Result<bool> {
+        let dictionary = self.owning(key)?;
+        let evicted = dictionary.with(key.object(), |shard| match shard.get(&key.object()) {
+            Some(Entry::Ready(object)) if object.bond == Bond::Mine => shard.remove(&key.object()),
+            _ => None,
+        });
+        Ok(evicted.is_some())
+    }
+
+    fn process(&self) -> Result<u64> {
+        self.open()?;
+        Ok(std::process::id().into())
+    }
+}

@@ -1,0 +1,262 @@
+//! Objects with one owner, who evicts them when it is done.
+
+mod token;
+
+pub use token::OwnedToken;
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::codec::{Archive, Codec};
+use crate::connector::Lasting;
+use crate::deadline::Term;
+use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::proxy::{Access, Proxy};
+use crate::store::{Inner, Store};
+use crate::view::{View, forward_to_target};
+
+const TOKEN: &str = "owned object";
+
+/// An object that this process owns, alone: dropped, it is evicted; and when the process is killed, it is evicted, too.
+///
+/// It derefs to the object in place. Others may look at it as long as they like: a [borrow](Owned::borrow), or what they
+/// got by its key, stays valid when the owner is done. The ownership goes to another process by a
+/// [token](Owned::into_token), which that one [adopts](OwnedToken::adopt).
+///
+/// A forked child inherits the view and not the ownership: there its drop evicts nothing, and the methods that need an owner
+/// are [`Error::NotOwner`].
+///
+/// ```
+/// use inplace::{RegionOptions, Store};
+/// use inplace::connector::ShmConnector;
+///
+/// let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
+/// let store = Store::builder("owned").connector(ShmConnector::new(region)).open()?;
+/// let mut weights = store.own(&vec![0.5, 1.5])?;
+/// let before = weights.borrow();
+/// weights.update(&vec![2.5])?;
+/// assert_eq!((before.len(), weights.len()), (2, 1));
+///
+/// let key = weights.key();
+/// drop(weights);
+/// assert!(!store.exists(key)?);
+/// # Ok::<(), inplace::Error>(())
+/// ```
+#[must_use = "dropped, it is evicted"]
+pub struct Owned<T: ?Sized, C: Codec<T> = Archive> {
+    view: View<C::Target>,
+    key: Key,
+    store: Arc<Inner>,
+    /// Whose it is: a forked child is another.
+    process: u64,
+    /// Whether its drop evicts.
+    is_armed: bool,
+}
+
+impl<C> Store<C> {
+    /// Stores a value that this process owns.
+    ///
+    /// # Errors
+    /// As [`put`](Store::put); [`Error::Unsupported`] when the connector knows of no owners.
+    pub fn own<T: ?Sized>(&self, value: &T) -> Result<Owned<T, C>>
+    where
+        C: Codec<T>,
+    {
+        Owned::put(&self.inner, value)
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
+    /// Makes this process the owner of the proxy's object. Of any number of processes that try it one succeeds.
+    ///
+    /// # Errors
+    /// [`Error::NotOwner`] when it has an owner, [`Error::EvictedOnResolve`] for a proxy that evicts when it is resolved, and
+    /// as [`resolve`](Proxy::resolve).
+    pub fn into_owned(self) -> Result<Owned<T, C>> {
+        let (store, key) = (self.store()?, self.key());
+        if self.access() == Access::Take {
+            return Err(Error::EvictedOnResolve { key });
+        }
+        let view = self.into_view()?;
+        let lasting = store.lasting()?;
+        let process = lasting.process()?;
+        lasting.bind_to_process(key)?;
+        Ok(Owned { view, key, store, process, is_armed: true })
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
+    fn put(store: &Arc<Inner>, value: &T) -> Result<Self> {
+        let key = store.put_for(C::default(), value, Term::Process)?;
+        Self::of(store, key)
+    }
+
+    /// An object this process has just bound.
+    fn of(store: &Arc<Inner>, key: Key) -> Result<Self> {
+        let lasting = store.lasting()?;
+        let evict = |error| {
+            // The first error is the one to hear of.
+            let _ = lasting.evict_bound(key);
+            error
+        };
+        let process = lasting.process().map_err(evict)?;
+        let found = store.get::<C, T>(key).and_then(|view| view.ok_or(Error::NotFound { key }));
+        let view = found.map_err(evict)?;
+        Ok(Self { view, key, store: store.clone(), process, is_armed: true })
+    }
+
+    /// The connector, if this process is the owner.
+    fn owner(&self) -> Result<&dyn Lasting> {
+        let lasting = self.store.lasting()?;
+        if lasting.process()? == self.process {
+            Ok(lasting)
+        } else {
+            Err(Error::NotOwner { token: TOKEN })
+        }
+    }
+
+    /// The object's key: whoever has it may get the object while it is owned.
+    #[must_use]
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    /// A proxy of the object, for others to look at while it is owned.
+    #[must_use]
+    pub fn proxy(&self) -> Proxy<T, C> {
+        Proxy::<T, C>::new(self.key, self.store.clone()).attached()
+    }
+
+    /// The object as a view that outlives the ownership: borrows last as long as they are needed.
+    ///
+    /// # Panics
+    /// When this process has 32768 views of it.
+    #[must_use]
+    pub fn borrow(&self) -> View<C::Target> {
+        self.view.clone()
+    }
+
+    /// Owns a new value in place of this one, which is evicted. Views of the old value stay valid, and proxies of it find
+    /// nothing: the new one has another [key](Owned::key).
+    ///
+    /// # Errors
+    /// As [`Store::own`]; the old value is owned as before then. [`Error::NotOwner`] in a forked child.
+    pub fn update(&mut self, value: &T) -> Result<()> {
+        self.owner()?;
+        let new = Self::put(&self.store, value)?;
+        drop(std::mem::replace(self, new));
+        Ok(())
+    }
+
+    /// Another object with the same bytes, which is owned as well.
+    ///
+    /// # Errors
+    /// As [`Store::own`]; [`Error::NotFound`] when somebody evicted this one; [`Error::NotOwner`] in a forked child.
+    pub fn try_clone(&self) -> Result<Self> {
+        let lasting = self.owner()?;
+        let found = match self.view.block() {
+            Some(block) => Some(block.clone()),
+            None => lasting.get(self.key)?,
+        };
+        let block = found.ok_or(Error::NotFound { key: self.key })?;
+        let kind = (block.fingerprint(), Term::Process);
+        let key = lasting.put_for(block.len(), kind, &mut |out| {
+            out.write(&block);
+            Ok(())
+        })?;
+        Self::of(&self.store, key)
+    }
+
+    /// Makes the object everybody's: it stays until somebody evicts it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when somebody evicted it; [`Error::NotOwner`] in a forked child.
+    pub fn into_shared(mut self) -> Result<Proxy<T, C>> {
+        self.owner()?.unbind_from_process(self.key)?;
+        self.is_armed = false;
+        Ok(Proxy::new(self.key, self.store.clone()))
+    }
+
+    /// Gives the ownership up for whoever adopts the token; send it over whatever channel there is.
+    ///
+    /// Until it is adopted the object still ends with this process: a token that is lost, or whose receiver dies, leaves
+    /// nothing behind. Of several who adopt a token one becomes the owner. This process may adopt it, too.
+    ///
+    /// ```
+    /// use inplace::{OwnedToken, RegionOptions, Store};
+    /// use inplace::connector::ShmConnector;
+    ///
+    /// let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
+    /// let store = Store::builder("hand-over").connector(ShmConnector::new(region)).register().open()?;
+    /// let sent = postcard::to_stdvec(&store.own("goods")?.into_token()?)?;
+    ///
+    /// // In another process:
+    /// let token: OwnedToken<str> = postcard::from_bytes(&sent)?;
+    /// let goods = token.adopt()?;
+    /// assert_eq!(goods.as_str(), "goods");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`into_shared`](Owned::into_shared).
+    pub fn into_token(mut self) -> Result<OwnedToken<T, C>> {
+        let offer = self.owner()?.offer(self.key)?;
+        self.is_armed = false;
+        Ok(OwnedToken::new(Proxy::new(self.key, self.store.clone()), offer))
+    }
+
+    /// Evicts the object; whether it was still there. What a drop does, with its errors.
+    ///
+    /// # Errors
+    /// The connector's; [`Error::NotOwner`] in a forked child.
+    pub fn evict(mut self) -> Result<bool> {
+        self.is_armed = false;
+        self.evict_now()
+    }
+
+    fn evict_now(&self) -> Result<bool> {
+        let lasting = self.owner()?;
+        self.store.forget(self.key);
+        lasting.evict_bound(self.key)
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> Drop for Owned<T, C> {
+    fn drop(&mut self) {
+        if self.is_armed {
+            // A drop has nobody to tell; what it leaves goes with the process.
+            let _ = self.evict_now();
+        }
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> Deref for Owned<T, C> {
+    type Target = C::Target;
+
+    #[inline]
+    fn deref(&self) -> &C::Target {
+        &self.view
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> AsRef<C::Target> for Owned<T, C> {
+    fn as_ref(&self) -> &C::Target {
+        self
+    }
+}
+
+forward_to_target!([T: ?Sized, C: Codec<T>] Owned<T, C>, C::Target);
+
+impl<T: ?Sized, C: Codec<T, Target: fmt::Debug>> fmt::Debug for Owned<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view.fmt(f)
+    }
+}
+
+impl<T: ?Sized, C: Codec<T, Target: fmt::Display>> fmt::Display for Owned<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view.fmt(f)
+    }
+}

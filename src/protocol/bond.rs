@@ -1,0 +1,108 @@
+//! Bonds: objects that go with a process, and how one process hands such an object to another.
+//!
+//! ```text
+//! put:    W4 word = READY(me, BOUND): there is no instant without the bond
+//! bind:   CAS READY, no owner -> READY(me, BOUND)
+//! lift:   CAS READY(me, BOUND) -> READY, no owner
+//! offer:  O1 n = offers + 1 (fetch_add) · O2 CAS READY(me, BOUND) -> READY(me, BOUND, OFFERED); the token says n
+//! adopt:  A1 load word: READY(s, BOUND, OFFERED) · A2 load offers: n? · A3 CAS that word -> READY(me, BOUND)
+//! end:    CAS READY(p, BOUND) -> RETIRED, whether OFFERED or not (evict_bound): who leaves, and the reaper
+//! ```
+//!
+//! Adopting is a pull, so there is one owner at every instant: the sender until A3, though it has given its right up at O2
+//! and only its end still counts; the receiver from then on. A token that nobody follows dies with its sender. Of many who
+//! follow it one wins A3. Nobody's bond is adopted without being offered, whatever number a process had before; a token
+//! names its offer and not its sender, so it does not matter who has the sender's number by now.
+//!
+//! Killed after O1: a number is used up. After O2, A3: the word says who answers for it. Elsewhere: nothing.
+
+use crate::actor::Actor;
+use crate::error::{Error, Result};
+use crate::layout::participant::ParticipantId;
+use crate::layout::slot::{BOUND, OFFERED, ObjectId, Slot, SlotWord};
+use crate::sync::Ordering;
+
+const OWNED: &str = "object";
+
+impl Actor<'_> {
+    /// Binds an object to this participant; one that is already stays so.
+    pub(crate) fn bind_to_me(&self, id: ObjectId) -> Result<()> {
+        self.rebind(id, |_, word| match word.owner() {
+            None => Ok(word.owned_by(self.me).with(BOUND)),
+            Some(_) if word.is_bound_to(self.me) => Ok(word),
+            Some(_) => Err(Error::NotOwner { token: OWNED }),
+        })
+    }
+
+    /// Makes an object of this participant's everybody's: it stays until it is evicted.
+    pub(crate) fn lift_bond(&self, id: ObjectId) -> Result<()> {
+        self.rebind(id, |_, word| Ok(self.mine(word)?.unowned().without(BOUND)))
+    }
+
+    /// Offers an object of this participant's to whoever adopts it; the number of the offer.
+    pub(crate) fn offer(&self, id: ObjectId) -> Result<u32> {
+        let mut number = 0;
+        self.rebind(id, |slot, word| {
+            let offered = self.mine(word)?.with(OFFERED);
+            number = slot.offers.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+            Ok(offered)
+        })?;
+        Ok(number)
+    }
+
+    /// Becomes the owner of an object that was offered under that number.
+    pub(crate) fn adopt(&self, id: ObjectId, number: u32) -> Result<()> {
+        self.rebind(id, |slot, word| {
+            // The number after the word: a later offer's would else be taken for this one.
+            let is_offered = word.has(BOUND) && word.has(OFFERED);
+            if !is_offered || slot.offers.load(Ordering::SeqCst) != number {
+                return Err(Error::AlreadyAdopted { key: self.key(id) });
+            }
+            Ok(word.owned_by(self.me).without(OFFERED))
+        })
+    }
+
+    /// Evicts an object that is bound to this participant; `false` when it is not, or is not there.
+    pub(crate) fn evict_mine(&self, id: ObjectId) -> bool {
+        let Some(slot) = self.segment.slot(id.slot()) else { return false };
+        let word = self.ready_word(id, slot);
+        word.is_some_and(|word| word.is_bound_to(self.me)) && self.evict(id)
+    }
+
+    /// Evicts all that is bound to a participant that ends.
+    pub(crate) fn evict_all_bound(&self, ended: ParticipantId) {
+        for index in 1..self.segment.committed_slots() {
+            if let Some(slot) = self.segment.slot(index) {
+                self.evict_bound(index, slot, ended);
+            }
+        }
+    }
+
+    fn mine(&self, word: SlotWord) -> Result<SlotWord> {
+        let is_mine = word.is_bound_to(self.me);
+        if is_mine { Ok(word) } else { Err(Error::NotOwner { token: OWNED }) }
+    }
+
+    /// CAS loop from READY to what `change` makes of it.
+    fn rebind(
+        &self,
+        id: ObjectId,
+        mut change: impl FnMut(&Slot, SlotWord) -> Result<SlotWord>,
+    ) -> Result<()> {
+        let gone = || Error::NotFound { key: self.key(id) };
+        let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
+        loop {
+            let word = self.ready_word(id, slot).filter(|word| !word.is_version());
+            let word = word.ok_or_else(gone)?;
+            let next = change(slot, word)?;
+            let rebound = next == word
+                || slot
+                    .word
+                    .compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok();
+            if rebound {
+                return Ok(());
+            }
+        }
+    }
+}
