@@ -93,6 +93,8 @@ pub mod codec;
 #[cfg(not(loom))]
 pub mod connector;
 #[cfg(not(loom))]
+pub mod metrics;
+#[cfg(not(loom))]
 pub mod proxy;
 #[cfg(not(loom))]
 mod region;
@@ -107,8 +109,11 @@ mod models;
 #[cfg(not(loom))]
 mod offered {
     pub use crate::codec::Storable;
-    pub use crate::proxy::Proxy;
-    pub use crate::region::{Lifespan, Loan, Pinned, Reaper, Region, RegionOptions};
+    pub use crate::proxy::{Proxy, ProxyOptions};
+    pub use crate::region::{
+        Lifespan, Loan, Pinned, Reaper, Region, RegionCounters, RegionMetrics, RegionOptions,
+        RegionUsage,
+    };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
     pub use crate::view::View;
 }

@@ -83,7 +83,7 @@ const LAYERS: &[&[&str]] = &[
     &["sync"],
     &["fingerprint", "key", "error", "writer"],
     &["sys", "layout"],
-    &["segment"],
+    &["segment", "metrics"],
     &["local", "pins"],
     &["actor", "participants"],
     &["index", "names"],

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::rc::Rc;
 
-use inplace::{Key, Store};
+use inplace::{Key, ProxyOptions, Store};
 
 use crate::harness::{Baseline, Case, Effort, Trial, time_each};
 use crate::one_process::{MANY, SIZES, batch, memcpy, region};
@@ -102,7 +102,8 @@ fn get_small() -> Trial {
 
 /// What using a proxy costs once it is resolved.
 fn deref() -> Trial {
-    let proxy = store(64).proxy_resolved(&sample()).expect("there is room");
+    let populated = ProxyOptions::new().populate(true);
+    let proxy = store(64).proxy_with(&sample(), populated).expect("there is room");
     let subject = Box::new(move || {
         time_each(MANY, |_| {
             black_box(&**black_box(&proxy));
