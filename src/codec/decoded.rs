@@ -28,6 +28,8 @@ enum Repr<V: ?Sized> {
     InPlace {
         value: NonNull<V>,
         block: Block,
+        /// The block is not the object's own: the codec made it.
+        is_made: bool,
     },
     Owned(Arc<V>),
 }
@@ -42,7 +44,65 @@ impl<V: ?Sized> Decoded<V> {
     #[inline]
     pub fn project(block: Block, find: impl FnOnce(&[u8]) -> Result<&V>) -> Result<Self> {
         let value = NonNull::from(find(&block)?);
-        Ok(Self(Repr::InPlace { value, block }))
+        Ok(Self(Repr::InPlace { value, block, is_made: false }))
+    }
+
+    /// Says that the block was made by the codec, and is not the object's own: the store then keeps the value for later
+    /// gets, as it does with those made anew. For codecs that decompress or decrypt, and then let another one decode.
+    ///
+    /// ```
+    /// use inplace::codec::{Codec, Decoded, Raw};
+    /// use inplace::connector::{Block, BlockWriter};
+    /// use inplace::{Fingerprint, Result};
+    ///
+    /// /// Bytes that lie backwards.
+    /// #[derive(Debug, Clone, Copy, Default)]
+    /// struct Backwards;
+    ///
+    /// impl Codec<[u8]> for Backwards {
+    ///     type Target = [u8];
+    ///     const FINGERPRINT: Fingerprint = Fingerprint::BYTES.with_str("backwards");
+    ///
+    ///     fn type_name() -> String {
+    ///         "backwards".into()
+    ///     }
+    ///
+    ///     fn size_hint(&self, value: &[u8]) -> usize {
+    ///         value.len()
+    ///     }
+    ///
+    ///     fn encode(&self, value: &[u8], out: &mut BlockWriter<'_>) -> Result<()> {
+    ///         value.iter().rev().for_each(|byte| out.write(&[*byte]));
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn decode(block: Block) -> Result<Decoded<[u8]>> {
+    ///         let forwards = block.iter().rev().copied().collect();
+    ///         let made = Block::from_heap(forwards, Fingerprint::BYTES);
+    ///         <Raw as Codec<[u8]>>::decode(made).map(Decoded::made_anew)
+    ///     }
+    /// }
+    ///
+    /// let block = Block::from_heap(b"drawer"[..].into(), Backwards::FINGERPRINT);
+    /// let value = Backwards::decode(block).unwrap();
+    /// assert_eq!(*value, *b"reward");
+    /// assert!(value.block().is_none(), "not the object's");
+    /// ```
+    #[must_use]
+    pub fn made_anew(self) -> Self {
+        Self(match self.0 {
+            Repr::InPlace { value, block, .. } => Repr::InPlace { value, block, is_made: true },
+            owned @ Repr::Owned(_) => owned,
+        })
+    }
+
+    /// How many bytes the value takes beside the object, where it was made anew.
+    pub(crate) fn made_bytes(&self) -> usize {
+        match &self.0 {
+            Repr::InPlace { block, is_made: true, .. } => block.len(),
+            Repr::InPlace { .. } => 0,
+            Repr::Owned(value) => size_of_val(&**value),
+        }
     }
 
     /// A value made anew.
@@ -52,13 +112,13 @@ impl<V: ?Sized> Decoded<V> {
         Self(Repr::Owned(value))
     }
 
-    /// The block the value lies in; `None` when it was made anew.
+    /// The object's block, in which the value lies; `None` when it was made anew.
     #[inline]
     #[must_use]
     pub fn block(&self) -> Option<&Block> {
         match &self.0 {
-            Repr::InPlace { block, .. } => Some(block),
-            Repr::Owned(_) => None,
+            Repr::InPlace { block, is_made: false, .. } => Some(block),
+            Repr::InPlace { .. } | Repr::Owned(_) => None,
         }
     }
 }
@@ -80,7 +140,9 @@ impl<V: ?Sized> Deref for Decoded<V> {
 impl<V: ?Sized> Clone for Decoded<V> {
     fn clone(&self) -> Self {
         Self(match &self.0 {
-            Repr::InPlace { value, block } => Repr::InPlace { value: *value, block: block.clone() },
+            Repr::InPlace { value, block, is_made } => {
+                Repr::InPlace { value: *value, block: block.clone(), is_made: *is_made }
+            }
             Repr::Owned(value) => Repr::Owned(Arc::clone(value)),
         })
     }

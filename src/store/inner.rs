@@ -245,7 +245,7 @@ impl Inner {
         let (Some(cache), Some(seen)) = (&self.cache, self.meet::<C, T>()) else { return };
         seen.set_made_anew();
         self.tally(Counter::CacheMisses, 1);
-        let bytes = encoded.max(size_of_val(&**view)) as u64;
+        let bytes = encoded.max(view.made_bytes()) as u64;
         cache.insert(key, Made::<C, C::Target>(view.clone(), PhantomData), bytes);
     }
 
