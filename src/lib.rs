@@ -46,6 +46,8 @@
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | stating what is broken, if anything | [`Region::check`] |
 //! | bytes that live elsewhere | [`Connector`](connector::Connector), and a connector of your own |
+//! | counts and latencies | [`StoreBuilder::metrics`], [`Region::counters`], [`metrics`] |
+//! | recipes for all of this | [`cookbook`] |
 //!
 //! # What to know
 //!
@@ -92,6 +94,8 @@ mod writer;
 pub mod codec;
 #[cfg(not(loom))]
 pub mod connector;
+#[cfg(not(loom))]
+pub mod cookbook;
 #[cfg(not(loom))]
 pub mod metrics;
 #[cfg(not(loom))]

@@ -28,10 +28,21 @@ enum Repr<V: ?Sized> {
     InPlace {
         value: NonNull<V>,
         block: Block,
-        /// The block is not the object's own: the codec made it.
-        is_made: bool,
     },
-    Owned(Arc<V>),
+    Anew(Anew<V>),
+}
+
+/// Small, so that views of values in place are no larger for it.
+enum Anew<V: ?Sized> {
+    Value(Arc<V>),
+    /// In a block that is not the object's own.
+    Block(Arc<Apart<V>>),
+}
+
+/// As [`Repr::InPlace`], in a block that the codec made.
+struct Apart<V: ?Sized> {
+    value: NonNull<V>,
+    block: Block,
 }
 
 // SAFETY: shared access to a `V` from any thread is what `V: Send + Sync` allows; the block itself is `Send + Sync`.
@@ -44,7 +55,7 @@ impl<V: ?Sized> Decoded<V> {
     #[inline]
     pub fn project(block: Block, find: impl FnOnce(&[u8]) -> Result<&V>) -> Result<Self> {
         let value = NonNull::from(find(&block)?);
-        Ok(Self(Repr::InPlace { value, block, is_made: false }))
+        Ok(Self(Repr::InPlace { value, block }))
     }
 
     /// Says that the block was made by the codec, and is not the object's own: the store then keeps the value for later
@@ -91,17 +102,19 @@ impl<V: ?Sized> Decoded<V> {
     #[must_use]
     pub fn made_anew(self) -> Self {
         Self(match self.0 {
-            Repr::InPlace { value, block, .. } => Repr::InPlace { value, block, is_made: true },
-            owned @ Repr::Owned(_) => owned,
+            Repr::InPlace { value, block } => {
+                Repr::Anew(Anew::Block(Arc::new(Apart { value, block })))
+            }
+            anew @ Repr::Anew(_) => anew,
         })
     }
 
     /// How many bytes the value takes beside the object, where it was made anew.
     pub(crate) fn made_bytes(&self) -> usize {
         match &self.0 {
-            Repr::InPlace { block, is_made: true, .. } => block.len(),
             Repr::InPlace { .. } => 0,
-            Repr::Owned(value) => size_of_val(&**value),
+            Repr::Anew(Anew::Value(value)) => size_of_val(&**value),
+            Repr::Anew(Anew::Block(apart)) => apart.block.len(),
         }
     }
 
@@ -109,7 +122,7 @@ impl<V: ?Sized> Decoded<V> {
     #[inline]
     #[must_use]
     pub fn owned(value: Arc<V>) -> Self {
-        Self(Repr::Owned(value))
+        Self(Repr::Anew(Anew::Value(value)))
     }
 
     /// The object's block, in which the value lies; `None` when it was made anew.
@@ -117,8 +130,8 @@ impl<V: ?Sized> Decoded<V> {
     #[must_use]
     pub fn block(&self) -> Option<&Block> {
         match &self.0 {
-            Repr::InPlace { block, is_made: false, .. } => Some(block),
-            Repr::InPlace { .. } | Repr::Owned(_) => None,
+            Repr::InPlace { block, .. } => Some(block),
+            Repr::Anew(_) => None,
         }
     }
 }
@@ -132,7 +145,9 @@ impl<V: ?Sized> Deref for Decoded<V> {
             // SAFETY: `project` took the pointer from a reference into the block's bytes (or to something that lives
             // for ever), and the block beside it keeps those bytes in place and unchanged.
             Repr::InPlace { value, .. } => unsafe { value.as_ref() },
-            Repr::Owned(value) => value,
+            Repr::Anew(Anew::Value(value)) => value,
+            // SAFETY: as above.
+            Repr::Anew(Anew::Block(apart)) => unsafe { apart.value.as_ref() },
         }
     }
 }
@@ -140,10 +155,9 @@ impl<V: ?Sized> Deref for Decoded<V> {
 impl<V: ?Sized> Clone for Decoded<V> {
     fn clone(&self) -> Self {
         Self(match &self.0 {
-            Repr::InPlace { value, block, is_made } => {
-                Repr::InPlace { value: *value, block: block.clone(), is_made: *is_made }
-            }
-            Repr::Owned(value) => Repr::Owned(Arc::clone(value)),
+            Repr::InPlace { value, block } => Repr::InPlace { value: *value, block: block.clone() },
+            Repr::Anew(Anew::Value(value)) => Repr::Anew(Anew::Value(Arc::clone(value))),
+            Repr::Anew(Anew::Block(apart)) => Repr::Anew(Anew::Block(Arc::clone(apart))),
         })
     }
 }
@@ -151,5 +165,16 @@ impl<V: ?Sized> Clone for Decoded<V> {
 impl<V: ?Sized + fmt::Debug> fmt::Debug for Decoded<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Decoded").field(&&**self).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_in_place_take_no_word_more_for_those_that_are_not() {
+        let in_place = size_of::<Block>() + size_of::<NonNull<u8>>();
+        assert_eq!(size_of::<Decoded<u8>>(), in_place);
     }
 }

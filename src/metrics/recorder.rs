@@ -16,6 +16,7 @@ const SHARDS_MAX: usize = 16;
 const SUM: usize = BUCKETS;
 const LONGEST: usize = BUCKETS + 1;
 const ERRORS: usize = BUCKETS + 2;
+/// Objects beyond one per call; of an empty batch there is one less.
 const ITEMS: usize = BUCKETS + 3;
 /// Words per operation: whole cache lines.
 const OPERATION: usize = (BUCKETS + 4).next_multiple_of(8);
@@ -96,7 +97,10 @@ impl Recorder {
         let start = self.mine() + operation as usize * OPERATION;
         self.add_at(start + bucket(nanoseconds), 1);
         self.add_at(start + SUM, nanoseconds);
-        self.add_at(start + ITEMS, items);
+        if items != 1 {
+            // Of most calls there is one, which their number tells.
+            self.add_at(start + ITEMS, items.wrapping_sub(1));
+        }
         if is_error {
             self.add_at(start + ERRORS, 1);
         }
@@ -130,11 +134,12 @@ impl Recorder {
         let start = operation as usize * OPERATION;
         let buckets = (0..BUCKETS).map(|at| (at as u16, self.sum(start + at)));
         let longest = self.each(start + LONGEST).max().unwrap_or(0);
+        let latency = Histogram::from_parts(buckets, self.sum(start + SUM), longest);
         OperationMetrics {
             operation,
-            items: self.sum(start + ITEMS),
+            items: latency.count().wrapping_add(self.sum(start + ITEMS)),
             errors: self.sum(start + ERRORS),
-            latency: Histogram::from_parts(buckets, self.sum(start + SUM), longest),
+            latency,
         }
     }
 

@@ -179,17 +179,23 @@ impl Region {
     /// [`Error::WrongRegion`], [`Error::TooManyViews`], [`Error::Severed`], [`Error::Corrupt`].
     #[inline(always)]
     pub fn get(&self, key: Key) -> Result<Option<Pinned>> {
+        if self.attachment.is_counted() { self.get_counted(key) } else { self.get_uncounted(key) }
+    }
+
+    #[inline(never)]
+    fn get_counted(&self, key: Key) -> Result<Option<Pinned>> {
+        let found = self.get_uncounted(key)?;
+        self.count(if found.is_some() { Counted::Get } else { Counted::Miss });
+        Ok(found)
+    }
+
+    #[inline(always)]
+    fn get_uncounted(&self, key: Key) -> Result<Option<Pinned>> {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
         match actor.pin(id) {
-            Ok(Some(pin)) => {
-                self.count(Counted::Get);
-                Pinned::new(self.attachment, pin).map(Some)
-            }
-            Ok(None) => {
-                self.count(Counted::Miss);
-                Ok(None)
-            }
+            Ok(Some(pin)) => Pinned::new(self.attachment, pin).map(Some),
+            Ok(None) => Ok(None),
             Err(error) => Err(with_key(error, key)),
         }
     }
