@@ -110,7 +110,8 @@ fn main() -> Result<()> {
 
     let get = || -> Result<Duration> {
         let begin = Instant::now();
-        let view = store.get_as::<Lz4<Archive>, Report>(small)?.ok_or(Error::NotFound { key: small })?;
+        let view =
+            store.get_as::<Lz4<Archive>, Report>(small)?.ok_or(Error::NotFound { key: small })?;
         assert!(view.title == "repetitive" && view.lines.len() == report.lines.len());
         Ok(begin.elapsed())
     };

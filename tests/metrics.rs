@@ -8,7 +8,6 @@ use inplace::connector::{LocalConnector, ShmConnector};
 use inplace::metrics::{Expose, Exposition, Family, Kind, Operation, StoreMetrics};
 use inplace::{Error, Proxy, ProxyOptions, RegionOptions, Store};
 
-#[allow(dead_code, reason = "a part of it")]
 mod support;
 use support::in_child;
 
@@ -90,11 +89,16 @@ fn a_promise_that_is_waited_for_counts_how_long() {
     region.fail(broken).unwrap();
     let failed = store.with_codec(Raw).proxy_from_key::<[u8]>(broken).wait_on_resolve();
     assert!(matches!(failed.resolve(), Err(Error::Broken { .. })));
+    let waited = store.wait_as::<Raw, [u8]>(key, None).unwrap();
+    assert_eq!(*waited, *b"late");
+    assert!(store.wait_as::<Raw, [u8]>(broken, Some(Duration::ZERO)).is_err());
     let metrics = store.metrics().unwrap();
+    let wait = metrics.operation(Operation::Wait);
+    assert_eq!((wait.latency.count(), wait.errors), (2, 1));
     let resolve = metrics.operation(Operation::Resolve);
     assert_eq!((resolve.latency.count(), resolve.errors), (2, 1));
     assert!(resolve.latency.max() >= Duration::from_millis(20), "{:?}", resolve.latency.max());
-    assert_eq!((metrics.hits, metrics.misses), (1, 0), "broken is neither");
+    assert_eq!((metrics.hits, metrics.misses), (2, 0), "broken is neither");
 }
 
 #[test]

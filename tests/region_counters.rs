@@ -11,7 +11,8 @@ fn options() -> RegionOptions {
 }
 
 fn figures(region: &Region) -> [u64; 5] {
-    let RegionCounters { puts, put_bytes, gets, misses, evictions, .. } = region.counters().unwrap();
+    let RegionCounters { puts, put_bytes, gets, misses, evictions, .. } =
+        region.counters().unwrap();
     [puts, put_bytes, gets, misses, evictions]
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use inplace::codec::{Archive, Codec, Decoded, Raw, Serde, Slice, to_vec};
-use inplace::connector::{Block, BlockWriter, ConnectorConfig, LocalConnector, ShmConnector};
+use inplace::connector::{
+    Block, BlockWriter, Connector, ConnectorConfig, LocalConnector, ShmConnector,
+};
 use inplace::proxy::Access;
 use inplace::{
     Error, Fingerprint, Key, Proxy, ProxyOptions, RegionOptions, Result, Store, StoreConfig,
@@ -40,7 +42,10 @@ fn every_operation_has_a_batch_in_the_order_of_its_keys() {
         let taken = store.take_batch::<u32>(&[keys[3], keys[1], keys[1]]).unwrap();
         assert_eq!(values(taken), [Some(40), Some(20), None], "of one key, one is taken");
         assert_eq!(store.exists_batch(&keys).unwrap(), [true, false, true, false]);
-        assert_eq!(values(store.get_batch::<u32>(&keys).unwrap()), [Some(10), None, Some(30), None]);
+        assert_eq!(
+            values(store.get_batch::<u32>(&keys).unwrap()),
+            [Some(10), None, Some(30), None]
+        );
 
         let proxies: Vec<Proxy<u32>> = store.proxies_from_keys(&[keys[2], keys[0]]);
         assert_eq!(proxies.iter().map(|proxy| proxy.to_native()).collect::<Vec<_>>(), [30, 10]);
@@ -81,7 +86,11 @@ fn of_many_who_take_the_same_batch_each_object_goes_to_one() {
         let keys = store.put_batch(&[1_u64, 2, 3, 4, 5]).unwrap();
         let taken: usize = std::thread::scope(|scope| {
             let takers: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| store.take_batch::<u64>(&keys).unwrap().into_iter().flatten().count()))
+                .map(|_| {
+                    scope.spawn(|| {
+                        store.take_batch::<u64>(&keys).unwrap().into_iter().flatten().count()
+                    })
+                })
                 .collect();
             takers.into_iter().map(|taker| taker.join().unwrap()).sum()
         });
@@ -373,4 +382,21 @@ fn a_key_that_was_never_given_is_nothing_to_every_operation() {
         assert!(store.get::<u8>(never).unwrap().is_none());
         assert!(store.take_batch::<u8>(&[never, given]).unwrap()[0].is_none());
     });
+}
+
+#[test]
+fn a_types_name_is_told_also_by_who_gets_it_before_it_puts_one() {
+    let connector = Arc::new(LocalConnector::new());
+    let store = Store::builder("names").shared_connector(connector.clone()).open().unwrap();
+    let made = store.put_as(Serde, &1_u8).unwrap();
+    assert_eq!(*store.get_as::<Serde, u8>(made).unwrap().unwrap(), 1, "the cache is in use");
+    let nameless = connector
+        .put_with(4, <Archive as Codec<u32>>::FINGERPRINT, &mut |out| {
+            out.write(&5_u32.to_le_bytes());
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(store.get::<u32>(nameless).unwrap().unwrap().to_native(), 5);
+    let error = store.get::<String>(nameless).unwrap_err();
+    assert!(matches!(&error, Error::TypeMismatch { found, .. } if found == "u32"), "{error}");
 }

@@ -14,6 +14,11 @@
 //! Most recipes stand on an anonymous region, which only the process and its children see. With
 //! [`Store::open`](crate::Store::open) and a name instead, any process of the host takes part.
 
+/// Holds the code of the guide for those who come from ProxyStore against this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating.md")]
+pub struct Migrating;
+
 pub mod batches;
 pub mod codecs;
 pub mod connectors;

@@ -51,8 +51,7 @@ impl Region {
 
     #[cold]
     fn count_bytes(&self, id: ObjectId) {
-        let (Some(entry), Some(slot)) =
-            (self.own_entry(), self.attachment.segment.slot(id.slot()))
+        let (Some(entry), Some(slot)) = (self.own_entry(), self.attachment.segment.slot(id.slot()))
         else {
             return;
         };

@@ -200,7 +200,11 @@ impl Inner {
     }
 
     #[inline(always)]
-    pub(super) fn view<C: Codec<T>, T: ?Sized>(&self, key: Key, block: Block) -> Result<View<C::Target>> {
+    pub(super) fn view<C: Codec<T>, T: ?Sized>(
+        &self,
+        key: Key,
+        block: Block,
+    ) -> Result<View<C::Target>> {
         if block.fingerprint() != C::FINGERPRINT {
             return Err(self.mismatch::<C, T>(key, block.fingerprint()));
         }

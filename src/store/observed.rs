@@ -94,7 +94,6 @@ impl Inner {
     }
 
     /// The object once its promise is kept, or at once if it was never promised.
-    #[allow(dead_code, reason = "proxies count their waiting as resolving")]
     pub(crate) fn wait<C: Codec<T>, T: ?Sized>(
         &self,
         key: Key,

@@ -1,5 +1,7 @@
 //! The operations on values with a codec chosen for the call.
 
+use std::time::Duration;
+
 use crate::codec::Codec;
 use crate::error::Result;
 use crate::key::Key;
@@ -31,6 +33,15 @@ impl<C> Store<C> {
     /// [`get`](Store::get) with another codec.
     pub fn get_as<D: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<D::Target>>> {
         self.inner.get::<D, T>(key)
+    }
+
+    /// [`wait`](Store::wait) with another codec.
+    pub fn wait_as<D: Codec<T>, T: ?Sized>(
+        &self,
+        key: Key,
+        timeout: Option<Duration>,
+    ) -> Result<View<D::Target>> {
+        self.inner.wait::<D, T>(key, timeout)
     }
 
     /// [`take`](Store::take) with another codec.

@@ -1,5 +1,7 @@
 //! The operations on values, with the store's codec.
 
+use std::time::Duration;
+
 use crate::codec::Codec;
 use crate::error::Result;
 use crate::key::Key;
@@ -26,6 +28,34 @@ impl<C> Store<C> {
         C: Codec<T>,
     {
         self.inner.get::<C, T>(key)
+    }
+
+    /// The object once it is there, for keys that are promised; `None` waits without limit.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use inplace::connector::LocalConnector;
+    /// use inplace::{Error, Store};
+    ///
+    /// let store = Store::builder("waiting").connector(LocalConnector::new()).open()?;
+    /// let promises = store.connector().deferrable().expect("it has promises");
+    /// let key = promises.reserve()?;
+    /// let soon = store.wait::<str>(key, Some(Duration::from_millis(1)));
+    /// assert!(matches!(soon, Err(Error::TimedOut { .. })));
+    /// promises.fail(key)?;
+    /// assert!(matches!(store.wait::<str>(key, None), Err(Error::Broken { .. })));
+    /// # Ok::<(), inplace::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`](crate::Error::TimedOut), [`Error::Broken`](crate::Error::Broken),
+    /// [`Error::NotFound`](crate::Error::NotFound), and as [`get`](Store::get).
+    pub fn wait<T: ?Sized>(&self, key: Key, timeout: Option<Duration>) -> Result<View<C::Target>>
+    where
+        C: Codec<T>,
+    {
+        self.inner.wait::<C, T>(key, timeout)
     }
 
     /// Evicts the object and returns it: of any number of concurrent takers, anywhere, exactly one gets it.
