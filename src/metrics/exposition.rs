@@ -83,7 +83,8 @@ impl Exposition {
         Self::default()
     }
 
-    /// Adds what `source` has to show.
+    /// Adds what `source` has to show. Two of one name would be the same figures twice, which Prometheus refuses:
+    /// [merge](crate::metrics::StoreMetrics::merge) them first.
     #[must_use]
     pub fn with(mut self, source: &impl Expose) -> Self {
         source.expose(&mut self);
