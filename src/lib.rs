@@ -48,6 +48,8 @@
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | stating what is broken, if anything | [`Region::check`] |
 //! | bytes that live elsewhere | [`Connector`](connector::Connector), and a connector of your own |
+//! | counts and latencies | [`StoreBuilder::metrics`], [`Region::counters`], [`metrics`] |
+//! | recipes for all of this | [`cookbook`] |
 //!
 //! # What to know
 //!
@@ -96,7 +98,11 @@ pub mod codec;
 #[cfg(not(loom))]
 pub mod connector;
 #[cfg(not(loom))]
+pub mod cookbook;
+#[cfg(not(loom))]
 pub mod lifetime;
+#[cfg(not(loom))]
+pub mod metrics;
 #[cfg(not(loom))]
 mod owned;
 #[cfg(not(loom))]
@@ -116,8 +122,11 @@ mod offered {
     pub use crate::codec::Storable;
     pub use crate::lifetime::{Lease, ProcessLifetime, Scope};
     pub use crate::owned::{Owned, OwnedToken};
-    pub use crate::proxy::Proxy;
-    pub use crate::region::{Lifespan, Loan, Pinned, Reaper, Region, RegionOptions};
+    pub use crate::proxy::{Proxy, ProxyOptions};
+    pub use crate::region::{
+        Lifespan, Loan, Pinned, Reaper, Region, RegionCounters, RegionMetrics, RegionOptions,
+        RegionUsage,
+    };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
     pub use crate::view::View;
 }

@@ -1,10 +1,12 @@
 //! Lazy references: a key, where to find its store, and the view once it was used.
 
 mod ahead;
+mod options;
 mod takers;
 mod wire;
 
 pub use ahead::Resolving;
+pub use options::ProxyOptions;
 pub use wire::{Access, ArchivedProxy, ProxyRef, StoreRef};
 
 use std::fmt;
@@ -15,8 +17,9 @@ use std::sync::Arc;
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
 use crate::key::Key;
+use crate::metrics::Operation;
 use crate::proxy::takers::Takers;
-use crate::store::{Inner, registry};
+use crate::store::{Call, Inner, registry};
 use crate::view::{Resolved, View, forward_to_target};
 
 /// Stands for an object that is used as if it were here, and is resolved when it first is.
@@ -63,7 +66,11 @@ enum Home {
 
 impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     pub(crate) fn new(key: Key, store: Arc<Inner>) -> Self {
-        Self::at(key, Access::Get, Home::Open(store))
+        Self::with_access(key, Access::Get, store)
+    }
+
+    pub(crate) fn with_access(key: Key, access: Access, store: Arc<Inner>) -> Self {
+        Self::at(key, access, Home::Open(store))
     }
 
     /// The proxy that was sent as `wire`.
@@ -157,6 +164,18 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
         self.view().map(|view| &**view)
     }
 
+    /// Finds the object whatever resolving does, and leaves it where it is.
+    pub(crate) fn populate(&self, store: &Inner) -> Result<()> {
+        let found = match self.access {
+            Access::Wait => store.find_promised::<C, T>(self.key, None)?,
+            Access::Get | Access::Take => {
+                store.find::<C, T>(self.key)?.ok_or(Error::NotFound { key: self.key })?
+            }
+        };
+        self.resolved.install(found);
+        Ok(())
+    }
+
     /// The object as a view that outlives the proxy.
     pub fn into_view(self) -> Result<View<C::Target>> {
         self.view()?;
@@ -180,10 +199,14 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     }
 
     fn race_in(&self, store: &Inner) -> Result<&View<C::Target>> {
+        store.observe(Call::one(Operation::Resolve, self.key), || self.race_observed(store))
+    }
+
+    fn race_observed(&self, store: &Inner) -> Result<&View<C::Target>> {
         let gone = Error::NotFound { key: self.key };
         let view = match self.access {
-            Access::Get => store.get::<C, T>(self.key)?.ok_or(gone)?,
-            Access::Wait => store.wait::<C, T>(self.key, None)?,
+            Access::Get => store.find::<C, T>(self.key)?.ok_or(gone)?,
+            Access::Wait => store.find_promised::<C, T>(self.key, None)?,
             Access::Take => return self.race_to_take(store),
         };
         Ok(self.resolved.install(view))
@@ -192,7 +215,7 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     /// One thread of one process gets it; if it is of this process, the others have it through this proxy.
     fn race_to_take(&self, store: &Inner) -> Result<&View<C::Target>> {
         let taking = self.takers.enter();
-        if let Some(view) = store.take::<C, T>(self.key)? {
+        if let Some(view) = store.find_to_take::<C, T>(self.key)? {
             return Ok(self.resolved.install(view));
         }
         drop(taking);

@@ -38,6 +38,11 @@ impl<V: ?Sized> View<V> {
         Self(value)
     }
 
+    /// How many bytes the value takes beside the object, where it was made anew.
+    pub(crate) fn made_bytes(&self) -> usize {
+        self.0.made_bytes()
+    }
+
     /// The object's bytes; `None` when its codec makes values anew instead of using them in place.
     #[must_use]
     pub fn block(&self) -> Option<&Block> {

@@ -84,7 +84,7 @@ const LAYERS: &[&[&str]] = &[
     &["fingerprint", "key", "error", "writer"],
     &["sys", "layout"],
     &["deadline"],
-    &["segment"],
+    &["segment", "metrics"],
     &["local", "pins"],
     &["actor", "participants"],
     &["index", "names"],
@@ -96,7 +96,7 @@ const LAYERS: &[&[&str]] = &[
     &["view"],
     &["store", "proxy"],
     &["lifetime", "owned"],
-    &["models"],
+    &["cookbook", "models"],
 ];
 
 #[test]

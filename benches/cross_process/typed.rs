@@ -3,15 +3,17 @@
 use std::hint::black_box;
 use std::rc::Rc;
 
-use inplace::{Key, Store};
+use inplace::{Key, ProxyOptions, Store};
 
 use crate::harness::{Baseline, Case, Effort, Trial, time_each};
 use crate::one_process::{MANY, SIZES, batch, memcpy, region};
 
 pub(crate) fn cases(effort: &Effort) -> Vec<Case> {
     let mut cases = vec![
-        Case::new(("put_small_typed", 64), "fetch_add", put_small),
-        Case::new(("get_small_typed", 64), "fetch_add", get_small),
+        Case::new(("put_small_typed", 64), "fetch_add", || put_small(&store(64))),
+        Case::new(("get_small_typed", 64), "fetch_add", || get_small(&store(64))),
+        Case::new(("put_small_counted", 64), "fetch_add", || put_small(&counted())),
+        Case::new(("get_small_counted", 64), "fetch_add", || get_small(&counted())),
         Case::new(("deref", 64), "fetch_add", deref),
         Case::new(("put_typed", 64 << 20), "memcpy", || put(64 << 20)),
     ];
@@ -41,6 +43,12 @@ fn store(bytes: usize) -> Store {
     Store::builder("bench").connector(region(bytes)).open().expect("the region is there")
 }
 
+/// The same with metrics on.
+fn counted() -> Store {
+    let builder = Store::builder("counted").connector(region(64)).metrics(true);
+    builder.open().expect("the region is there")
+}
+
 /// As many numbers as make an object of that size.
 fn numbers(bytes: usize) -> Vec<f64> {
     (0..bytes / 8).map(|index| index as f64).collect()
@@ -61,8 +69,8 @@ fn put(bytes: usize) -> Trial {
     Trial { subject, baseline: Baseline::Of(memcpy(copied, batch)) }
 }
 
-fn put_small() -> Trial {
-    let (store, sample, batch) = (store(64), sample(), batch(64));
+fn put_small(store: &Store) -> Trial {
+    let (store, sample, batch) = (store.clone(), sample(), batch(64));
     let mut keys = vec![Key::new(0, 0); batch];
     let subject = Box::new(move || {
         let time = time_each(batch, |index| {
@@ -87,8 +95,8 @@ fn get(bytes: usize) -> Trial {
     Trial { subject, baseline: Baseline::FetchAdd }
 }
 
-fn get_small() -> Trial {
-    let store = store(64);
+fn get_small(store: &Store) -> Trial {
+    let store = store.clone();
     let key = store.put(&sample()).expect("there is room");
     let subject = Box::new(move || {
         time_each(MANY, |_| {
@@ -102,7 +110,8 @@ fn get_small() -> Trial {
 
 /// What using a proxy costs once it is resolved.
 fn deref() -> Trial {
-    let proxy = store(64).proxy_resolved(&sample()).expect("there is room");
+    let populated = ProxyOptions::new().populate(true);
+    let proxy = store(64).proxy_with(&sample(), populated).expect("there is room");
     let subject = Box::new(move || {
         time_each(MANY, |_| {
             black_box(&**black_box(&proxy));

@@ -111,6 +111,16 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
         keys.iter().map(|key| self.get(*key)).collect()
     }
 
+    /// [`take`](Connector::take) for each key, in order.
+    fn take_batch(&self, keys: &[Key]) -> Result<Vec<Option<Block>>> {
+        keys.iter().map(|key| self.take(*key)).collect()
+    }
+
+    /// [`exists`](Connector::exists) for each key, in order.
+    fn exists_batch(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        keys.iter().map(|key| self.exists(*key)).collect()
+    }
+
     /// [`evict`](Connector::evict) for each key, going on after an error; how many were there.
     fn evict_batch(&self, keys: &[Key]) -> Result<usize> {
         let mut evicted = 0;

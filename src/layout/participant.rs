@@ -47,8 +47,14 @@ pub(crate) struct ParticipantEntry {
     pub(crate) pid: AtomicU64,
     /// Nanoseconds since the epoch, for people only.
     pub(crate) attached_at: AtomicU64,
-    /// Unused.
-    pub(crate) spare: [AtomicU64; 5],
+    /// What its processes have put, one after another, where they count: objects and bytes. Never set back.
+    pub(crate) puts: AtomicU64,
+    pub(crate) put_bytes: AtomicU64,
+    /// Objects they found, and did not find.
+    pub(crate) gets: AtomicU64,
+    pub(crate) misses: AtomicU64,
+    /// Objects they evicted.
+    pub(crate) evictions: AtomicU64,
 }
 
 /// What an entry is in.

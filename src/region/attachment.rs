@@ -37,6 +37,8 @@ pub(crate) struct Attachment {
     pub(crate) local: Local,
     pub(crate) identity: Identity,
     pub(crate) facts: Facts,
+    /// Whether this process counts what it does.
+    counted: AtomicBool,
     handles: AtomicU32,
     closing: AtomicBool,
     awaited: AtomicU32,
@@ -51,6 +53,7 @@ impl Attachment {
             segment,
             identity,
             facts,
+            counted: AtomicBool::new(false),
             handles: AtomicU32::new(0),
             closing: AtomicBool::new(false),
             awaited: AtomicU32::new(0),
@@ -102,6 +105,16 @@ impl Attachment {
     /// Whether the participant's process lives.
     pub(crate) fn is_alive(&self, participant: ParticipantId) -> Result<bool> {
         participants::is_alive(&self.source(), participant)
+    }
+
+    #[inline]
+    pub(crate) fn is_counted(&self) -> bool {
+        self.counted.load(Ordering::Relaxed)
+    }
+
+    /// For good: handles and views share the attachment.
+    pub(crate) fn start_counting(&self) {
+        self.counted.store(true, Ordering::Relaxed);
     }
 
     /// What names the attachment when it may be gone.

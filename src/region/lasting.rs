@@ -32,7 +32,7 @@ impl Region {
         fill: &mut Fill<'_>,
     ) -> Result<Key> {
         self.relieved(size as u64, |actor| actor.put_with(size as u64, kind, fill))
-            .map(|id| self.key(id))
+            .map(|id| self.put_key(id))
     }
 
     /// Sets when an object goes if nobody evicts it before; `None`: never. `false`: it is not there any more. After `true`

@@ -82,6 +82,7 @@ impl Loan {
         let this = std::mem::ManuallyDrop::new(self);
         // SAFETY: `this` is never dropped, so its handle is moved out once.
         let region = unsafe { std::ptr::read(&raw const this.region) };
+        region.count_put(id);
         Ok(id.key(region.id()))
     }
 

@@ -1,6 +1,7 @@
 //! Regions: attaching to them, and every operation on them.
 
 mod attachment;
+mod counters;
 pub(crate) mod flight;
 pub(crate) mod fork;
 mod keys;
@@ -18,6 +19,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use counters::{RegionCounters, RegionMetrics, RegionUsage};
 pub use loan::Loan;
 pub use options::{Lifespan, RegionOptions};
 pub use pinned::Pinned;

@@ -14,6 +14,7 @@ use crate::names;
 use crate::protocol::check::{Report, Walk};
 use crate::protocol::promise::Promised;
 use crate::protocol::write::Writing;
+use crate::region::counters::Counted;
 use crate::region::pinned::Pinned;
 use crate::region::{Lifespan, Region, reap};
 use crate::sys::{futex, limits};
@@ -40,6 +41,13 @@ impl Region {
 
     pub(super) fn key(&self, id: ObjectId) -> Key {
         id.key(self.id())
+    }
+
+    /// The key of an object just put.
+    #[inline]
+    pub(super) fn put_key(&self, id: ObjectId) -> Key {
+        self.count_put(id);
+        self.key(id)
     }
 
     /// Tries, and once more after reaping the dead and giving unused pages back when there was no room.
@@ -131,7 +139,7 @@ impl Region {
     #[inline]
     pub fn put_as(&self, bytes: &[u8], fingerprint: Fingerprint) -> Result<Key> {
         self.relieved(bytes.len() as u64, |actor| actor.put(bytes, fingerprint))
-            .map(|id| self.key(id))
+            .map(|id| self.put_key(id))
     }
 
     /// Puts what `fill` writes straight into shared memory; `size` is a guess, a right one saves a second call.
@@ -146,7 +154,7 @@ impl Region {
     ) -> Result<Key> {
         let kind = (fingerprint, Term::Unlimited);
         self.relieved(size as u64, |actor| actor.put_with(size as u64, kind, fill))
-            .map(|id| self.key(id))
+            .map(|id| self.put_key(id))
     }
 
     /// Puts copies of all `items`, or of none; the keys are in their order.
@@ -164,7 +172,7 @@ impl Region {
             }
             let publish =
                 |(writing, len): (Writing<'_>, u64)| writing.publish(len, Fingerprint::BYTES);
-            Ok(writings.into_iter().map(|written| self.key(publish(written))).collect())
+            Ok(writings.into_iter().map(|written| self.put_key(publish(written))).collect())
         })
     }
 
@@ -174,6 +182,18 @@ impl Region {
     /// [`Error::WrongRegion`], [`Error::TooManyViews`], [`Error::Severed`], [`Error::Corrupt`].
     #[inline(always)]
     pub fn get(&self, key: Key) -> Result<Option<Pinned>> {
+        if self.attachment.is_counted() { self.get_counted(key) } else { self.get_uncounted(key) }
+    }
+
+    #[inline(never)]
+    fn get_counted(&self, key: Key) -> Result<Option<Pinned>> {
+        let found = self.get_uncounted(key)?;
+        self.count(if found.is_some() { Counted::Get } else { Counted::Miss });
+        Ok(found)
+    }
+
+    #[inline(always)]
+    fn get_uncounted(&self, key: Key) -> Result<Option<Pinned>> {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
         match actor.pin(id) {
@@ -191,6 +211,10 @@ impl Region {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
         let taken = actor.take(id).map_err(|error| with_key(error, key))?;
+        self.count(if taken.is_some() { Counted::Get } else { Counted::Miss });
+        if taken.is_some() {
+            self.count(Counted::Eviction);
+        }
         taken.map(|pin| Pinned::new(self.attachment, pin)).transpose()
     }
 
@@ -208,7 +232,11 @@ impl Region {
     /// [`Error::WrongRegion`], [`Error::Severed`].
     #[inline]
     pub fn evict(&self, key: Key) -> Result<bool> {
-        Ok(self.attachment.actor()?.evict(self.object_id(key)?))
+        let was_there = self.attachment.actor()?.evict(self.object_id(key)?);
+        if was_there {
+            self.count(Counted::Eviction);
+        }
+        Ok(was_there)
     }
 
     /// Promises an object: the key can be handed out before the value exists.
@@ -252,7 +280,9 @@ impl Region {
         fill: &mut Fill<'_>,
     ) -> Result<()> {
         let id = self.object_id(key)?;
-        self.relieved(size as u64, |actor| actor.set_with(id, (size as u64, fingerprint), fill))
+        self.relieved(size as u64, |actor| actor.set_with(id, (size as u64, fingerprint), fill))?;
+        self.count_put(id);
+        Ok(())
     }
 
     /// Says that a value promised by this process will never come; everyone who waits gets [`Error::Broken`].
@@ -275,9 +305,15 @@ impl Region {
         let limit = timeout.map(|timeout| (Instant::now(), timeout));
         loop {
             let (slot, word) = match actor.look(id).map_err(|error| with_key(error, key))? {
-                Promised::Value(pin) => return Pinned::new(self.attachment, pin),
+                Promised::Value(pin) => {
+                    self.count(Counted::Get);
+                    return Pinned::new(self.attachment, pin);
+                }
                 Promised::Broken => return Err(Error::Broken { key }),
-                Promised::Gone => return Err(Error::NotFound { key }),
+                Promised::Gone => {
+                    self.count(Counted::Miss);
+                    return Err(Error::NotFound { key });
+                }
                 Promised::Pending(slot, word) => (slot, word),
             };
             let mut left = SLICE;

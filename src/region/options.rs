@@ -64,6 +64,7 @@ pub struct RegionOptions {
     lifespan: Option<Lifespan>,
     mode: Option<u32>,
     wider: bool,
+    metrics: bool,
 }
 
 impl RegionOptions {
@@ -107,6 +108,17 @@ impl RegionOptions {
     pub fn allow_wider_access(mut self) -> Self {
         self.wider = true;
         self
+    }
+
+    /// Counts what this process does with the region, in the region: see [`Region::counters`](crate::Region::counters).
+    /// Off by default; once on, it is so for every handle of this process, and of its forked children.
+    pub fn metrics(mut self, counted: bool) -> Self {
+        self.metrics = counted;
+        self
+    }
+
+    pub(crate) fn is_counted(&self) -> bool {
+        self.metrics
     }
 
     pub(crate) fn geometry(&self) -> Result<Geometry> {

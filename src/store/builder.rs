@@ -62,6 +62,21 @@ impl<C> StoreBuilder<C> {
         self
     }
 
+    /// Counts operations, and how long they take: see [`metrics`](crate::metrics). Off by default; then it costs put and
+    /// get a branch. On a region this process also counts in shared memory: see
+    /// [`Region::counters`](crate::Region::counters).
+    pub fn metrics(mut self, counted: bool) -> Self {
+        self.config.metrics = counted;
+        self
+    }
+
+    /// Makes proxies that are resolved in this process from the start: see
+    /// [`ProxyOptions::populate`](crate::ProxyOptions::populate). Off by default.
+    pub fn populate(mut self, populated: bool) -> Self {
+        self.config.populate = populated;
+        self
+    }
+
     /// Uses this codec where no other is asked for.
     pub fn codec<D>(self, codec: D) -> StoreBuilder<D> {
         StoreBuilder {
@@ -84,7 +99,7 @@ impl<C> StoreBuilder<C> {
         let inner = match connector {
             Some(connector) => {
                 config.validate()?;
-                Inner::new(connector, config)
+                Inner::new(connector, config)?
             }
             None => Inner::connect(config)?,
         };

@@ -29,6 +29,11 @@ pub struct StoreConfig {
     pub cache_size: usize,
     /// How many bytes they may stand for at most.
     pub cache_bytes: u64,
+    /// Whether operations are counted: see [`metrics`](crate::metrics).
+    pub metrics: bool,
+    /// Whether proxies are resolved from the start where they are made: see
+    /// [`ProxyOptions::populate`](crate::ProxyOptions::populate).
+    pub populate: bool,
     /// Where the objects are.
     pub connector: ConnectorConfig,
 }
@@ -42,6 +47,10 @@ struct Text {
     cache_size: usize,
     #[serde(default = "cache_bytes")]
     cache_bytes: u64,
+    #[serde(default)]
+    metrics: bool,
+    #[serde(default)]
+    populate: bool,
     #[serde(default)]
     connector: Option<ConnectorConfig>,
 }
@@ -61,6 +70,8 @@ impl From<Text> for StoreConfig {
             name: text.name,
             cache_size: text.cache_size,
             cache_bytes: text.cache_bytes,
+            metrics: text.metrics,
+            populate: text.populate,
             connector,
         }
     }
@@ -68,8 +79,8 @@ impl From<Text> for StoreConfig {
 
 impl From<StoreConfig> for Text {
     fn from(config: StoreConfig) -> Self {
-        let StoreConfig { name, cache_size, cache_bytes, connector } = config;
-        Self { name, cache_size, cache_bytes, connector: Some(connector) }
+        let StoreConfig { name, cache_size, cache_bytes, metrics, populate, connector } = config;
+        Self { name, cache_size, cache_bytes, metrics, populate, connector: Some(connector) }
     }
 }
 
@@ -79,7 +90,14 @@ impl StoreConfig {
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
         let connector = ConnectorConfig::shm(&name);
-        Self { name, cache_size: CACHE_SIZE, cache_bytes: CACHE_BYTES, connector }
+        Self {
+            name,
+            cache_size: CACHE_SIZE,
+            cache_bytes: CACHE_BYTES,
+            metrics: false,
+            populate: false,
+            connector,
+        }
     }
 
     /// Refuses values that cannot be meant.

@@ -2,7 +2,6 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::codec::Codec;
 use crate::connector::{Block, BlockWriter, Connector, Fill, Lasting};
@@ -10,10 +9,11 @@ use crate::deadline::Term;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
+use crate::metrics::{Counter, Recorder};
 use crate::proxy::StoreRef;
 use crate::store::cache::Cache;
 use crate::store::config::StoreConfig;
-use crate::store::types::{Seen, Types};
+use crate::store::types::{Seen, TYPES, Types};
 use crate::view::View;
 
 /// Below this a block that proves too large is not worth encoding again.
@@ -25,7 +25,9 @@ pub(crate) struct Inner {
     pub(crate) config: StoreConfig,
     /// What proxies say of this store on the wire.
     pub(crate) reference: Arc<StoreRef>,
-    types: Types,
+    pub(super) types: Types,
+    /// Counts what is done with the store, where that is asked for.
+    pub(super) recorder: Option<Box<Recorder>>,
     cache: Option<Cache>,
 }
 
@@ -38,42 +40,57 @@ impl<C, V: ?Sized> Clone for Made<C, V> {
     }
 }
 
+/// Starts to count for a store, and, where it stands on shared memory, in there.
+fn record(store: &str, connector: &dyn Connector) -> Result<Box<Recorder>> {
+    if let Some(shm) = connector.as_shm() {
+        shm.region()?.start_counting();
+    }
+    let failed = |error| Error::system("mapping memory to count in", error);
+    Recorder::new(store, TYPES).map(Box::new).map_err(failed)
+}
+
 impl Inner {
-    pub(crate) fn new(connector: Arc<dyn Connector>, config: StoreConfig) -> Self {
+    pub(crate) fn new(connector: Arc<dyn Connector>, config: StoreConfig) -> Result<Self> {
         let cache =
             (config.cache_size > 0).then(|| Cache::new(config.cache_size, config.cache_bytes));
         let reference = Arc::new(StoreRef::of(&config));
-        Self { connector, config, reference, types: Types::new(), cache }
+        let recorder = if config.metrics { Some(record(&config.name, &*connector)?) } else { None };
+        Ok(Self { connector, config, reference, types: Types::new(), recorder, cache })
     }
 
     pub(crate) fn connect(config: StoreConfig) -> Result<Self> {
         config.validate()?;
-        Ok(Self::new(config.connector.connect()?, config))
+        Self::new(config.connector.connect()?, config)
     }
 
     /// The store a proxy names, which is where its object is.
     pub(crate) fn connect_to(config: StoreConfig, key: Key) -> Result<Self> {
         config.validate()?;
-        Ok(Self::new(config.connector.connect_to(key)?, config))
+        Self::new(config.connector.connect_to(key)?, config)
     }
 
-    pub(crate) fn put<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T) -> Result<Key> {
-        let put = |size, fill: &mut Fill<'_>| self.connector.put_with(size, C::FINGERPRINT, fill);
-        self.put_through(codec, value, &put)
-    }
-
-    /// Puts a value, and says what ends it.
-    pub(crate) fn put_for<C: Codec<T>, T: ?Sized>(
+    /// Puts a value; `written` becomes its length.
+    #[inline]
+    pub(super) fn write<C: Codec<T>, T: ?Sized>(
         &self,
-        codec: C,
-        value: &T,
+        (codec, value): (C, &T),
+        written: &mut usize,
+    ) -> Result<Key> {
+        let put = |size, fill: &mut Fill<'_>| self.connector.put_with(size, C::FINGERPRINT, fill);
+        self.write_through((codec, value), written, &put)
+    }
+
+    /// Puts a value, and says what ends it; `written` becomes its length.
+    pub(super) fn write_for<C: Codec<T>, T: ?Sized>(
+        &self,
+        (codec, value): (C, &T),
         term: Term,
+        written: &mut usize,
     ) -> Result<Key> {
         let lasting = self.lasting()?;
         let kind = (C::FINGERPRINT, term);
-        self.put_through(codec, value, &|size, fill: &mut Fill<'_>| {
-            lasting.put_for(size, kind, fill)
-        })
+        let put = |size, fill: &mut Fill<'_>| lasting.put_for(size, kind, fill);
+        self.write_through((codec, value), written, &put)
     }
 
     /// What tells the connector how long objects stay.
@@ -85,21 +102,20 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn put_through<C: Codec<T>, T: ?Sized>(
+    fn write_through<C: Codec<T>, T: ?Sized>(
         &self,
-        codec: C,
-        value: &T,
+        (codec, value): (C, &T),
+        written: &mut usize,
         put: &impl Fn(usize, &mut Fill<'_>) -> Result<Key>,
     ) -> Result<Key> {
         let seen = self.meet::<C, T>();
         let hint = codec.size_hint(value);
         let guess = seen.map_or(hint, |seen| seen.guess(hint));
-        let mut written = 0;
         let mut is_wasteful = false;
         let first = put(guess, &mut |out| {
             codec.encode(value, out)?;
-            written = out.position();
-            is_wasteful = guess > hint && guess > WASTE_MIN && written < guess / 2;
+            *written = out.position();
+            is_wasteful = guess > hint && guess > WASTE_MIN && *written < guess / 2;
             // The error makes the connector take back the block.
             if is_wasteful {
                 Err(Error::Codec { codec: "store", what: "block too large".into() })
@@ -108,28 +124,30 @@ impl Inner {
             }
         });
         let outcome = match first {
-            Err(_) if is_wasteful => put(written, &mut |out| codec.encode(value, out)),
+            Err(_) if is_wasteful => put(*written, &mut |out| codec.encode(value, out)),
             // There is no block as large as the guess, but perhaps one of the size the value has.
-            Err(Error::OutOfSpace { .. }) if written < guess => {
-                if written == 0 {
+            Err(Error::OutOfSpace { .. }) if *written < guess => {
+                if *written == 0 {
                     let mut counter = BlockWriter::new(&mut []);
                     codec.encode(value, &mut counter)?;
-                    written = counter.position();
+                    *written = counter.position();
                 }
-                put(written, &mut |out| codec.encode(value, out))
+                put(*written, &mut |out| codec.encode(value, out))
             }
             outcome => outcome,
         };
         if let (Ok(_), Some(seen)) = (&outcome, seen) {
-            seen.wrote(hint, written);
+            seen.wrote(hint, *written);
         }
         outcome
     }
 
-    pub(crate) fn put_batch<C: Codec<T>, T: ?Sized>(
+    /// Puts several values; `written` becomes their length together.
+    pub(super) fn write_batch<C: Codec<T>, T: ?Sized>(
         &self,
         codec: C,
         values: &[&T],
+        written: &mut usize,
     ) -> Result<Vec<Key>> {
         let seen = self.meet::<C, T>();
         // A block that proves too large would stay so: nothing large is claimed on the strength of the last object.
@@ -138,25 +156,36 @@ impl Inner {
             seen.map_or(hint, |seen| seen.guess(hint).min(hint.max(WASTE_MIN)))
         };
         let sizes: Vec<usize> = values.iter().map(guess).collect();
-        self.connector.put_batch_with(&sizes, C::FINGERPRINT, &mut |at, out| {
+        // The last length counts: where the guess was too small a value is encoded twice.
+        let mut lens = vec![0; values.len()];
+        let keys = self.connector.put_batch_with(&sizes, C::FINGERPRINT, &mut |at, out| {
             codec.encode(values[at], out)?;
+            lens[at] = out.position();
             if let Some(seen) = seen {
-                seen.wrote(codec.size_hint(values[at]), out.position());
+                seen.wrote(codec.size_hint(values[at]), lens[at]);
             }
             Ok(())
-        })
+        });
+        *written = lens.iter().sum();
+        keys
     }
 
     /// The type's entry in the table; its name goes to the connector the first time.
     #[inline]
     fn meet<C: Codec<T>, T: ?Sized>(&self) -> Option<&Seen> {
+        self.place::<C, T>().map(|place| self.types.at(place))
+    }
+
+    /// Where that entry is.
+    #[inline]
+    pub(super) fn place<C: Codec<T>, T: ?Sized>(&self) -> Option<usize> {
         self.types
-            .entry(C::FINGERPRINT, || self.connector.register_type(C::FINGERPRINT, &C::type_name()))
+            .place(C::FINGERPRINT, || self.connector.register_type(C::FINGERPRINT, &C::type_name()))
     }
 
     /// The object if it is there. The connector is always asked first: it alone knows what was evicted.
     #[inline(always)]
-    pub(crate) fn get<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
+    pub(super) fn look<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
         // A block that is returned through memory costs as much as its pin: shared memory is asked inline.
         match self.connector.as_shm() {
             Some(shm) => self.found::<C, T>(key, shm.get(key)),
@@ -185,49 +214,6 @@ impl Inner {
         }
     }
 
-    /// The object once its promise is kept, or at once if it was never promised.
-    pub(crate) fn wait<C: Codec<T>, T: ?Sized>(
-        &self,
-        key: Key,
-        timeout: Option<Duration>,
-    ) -> Result<View<C::Target>> {
-        let block = match self.connector.deferrable() {
-            Some(deferrable) => deferrable.wait(key, timeout)?,
-            None => self.connector.get(key)?.ok_or(Error::NotFound { key })?,
-        };
-        self.view::<C, T>(key, block)
-    }
-
-    /// Evicts the object and returns it, to one of any number of takers. It is read first: an object of another type,
-    /// or one that cannot be decoded, is not lost to a failed attempt.
-    pub(crate) fn take<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
-        match self.get::<C, T>(key)? {
-            Some(view) if self.evict(key)? => Ok(Some(view)),
-            _ => Ok(None),
-        }
-    }
-
-    pub(crate) fn get_batch<C: Codec<T>, T: ?Sized>(
-        &self,
-        keys: &[Key],
-    ) -> Result<Vec<Option<View<C::Target>>>> {
-        let blocks = self.connector.get_batch(keys)?;
-        let view = |(key, block): (&Key, Option<Block>)| {
-            block.map(|block| self.view::<C, T>(*key, block)).transpose()
-        };
-        keys.iter().zip(blocks).map(view).collect()
-    }
-
-    pub(crate) fn evict(&self, key: Key) -> Result<bool> {
-        self.forget(key);
-        self.connector.evict(key)
-    }
-
-    pub(crate) fn evict_batch(&self, keys: &[Key]) -> Result<usize> {
-        keys.iter().for_each(|key| self.forget(*key));
-        self.connector.evict_batch(keys)
-    }
-
     pub(crate) fn close(&self) -> Result<()> {
         if let Some(cache) = &self.cache {
             cache.clear();
@@ -242,7 +228,11 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn view<C: Codec<T>, T: ?Sized>(&self, key: Key, block: Block) -> Result<View<C::Target>> {
+    pub(super) fn view<C: Codec<T>, T: ?Sized>(
+        &self,
+        key: Key,
+        block: Block,
+    ) -> Result<View<C::Target>> {
         if block.fingerprint() != C::FINGERPRINT {
             return Err(self.mismatch::<C, T>(key, block.fingerprint()));
         }
@@ -259,9 +249,10 @@ impl Inner {
         key: Key,
         block: Block,
     ) -> Result<View<C::Target>> {
-        if self.types.entry(C::FINGERPRINT, || ()).is_some_and(Seen::is_made_anew)
+        if self.meet::<C, T>().is_some_and(Seen::is_made_anew)
             && let Some(made) = cache.get::<Made<C, C::Target>>(&key)
         {
+            self.tally(Counter::CacheHits, 1);
             return Ok(made.0);
         }
         self.decoded_view::<C, T>(key, block)
@@ -285,18 +276,23 @@ impl Inner {
     fn keep<C: Codec<T>, T: ?Sized>(&self, key: Key, view: &View<C::Target>, encoded: usize) {
         let (Some(cache), Some(seen)) = (&self.cache, self.meet::<C, T>()) else { return };
         seen.set_made_anew();
-        let bytes = encoded.max(size_of_val(&**view)) as u64;
+        self.tally(Counter::CacheMisses, 1);
+        let bytes = encoded.max(view.made_bytes()) as u64;
         cache.insert(key, Made::<C, C::Target>(view.clone(), PhantomData), bytes);
     }
 
     #[cold]
     fn mismatch<C: Codec<T>, T: ?Sized>(&self, key: Key, found: Fingerprint) -> Error {
         let expected = C::type_name();
-        let found = match self.connector.describe(found) {
+        Error::TypeMismatch { key, expected, found: self.describe(found) }
+    }
+
+    /// The name of a type, as far as it is known.
+    pub(super) fn describe(&self, found: Fingerprint) -> String {
+        match self.connector.describe(found) {
             Some(name) => name,
             None if found == Fingerprint::BYTES => "bytes".into(),
             None => format!("an unknown type ({found:?})"),
-        };
-        Error::TypeMismatch { key, expected, found }
+        }
     }
 }

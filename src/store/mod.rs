@@ -4,7 +4,11 @@ mod builder;
 mod cache;
 mod config;
 mod inner;
+mod observed;
+mod per_call;
 pub(crate) mod registry;
+mod trace;
+mod typed;
 mod types;
 
 pub use builder::StoreBuilder;
@@ -12,16 +16,16 @@ pub use config::StoreConfig;
 pub use registry::Registration;
 
 pub(crate) use inner::Inner;
+pub(crate) use observed::Call;
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::codec::{Archive, Codec};
+use crate::codec::Archive;
 use crate::connector::Connector;
 use crate::error::Result;
 use crate::key::Key;
-use crate::proxy::Proxy;
-use crate::view::View;
+use crate::metrics::StoreMetrics;
 
 /// Puts values where every process of the host can use them, and gets them back in place.
 ///
@@ -63,6 +67,28 @@ impl Store {
     /// The store of that configuration in TOML.
     pub fn from_toml(text: &str) -> Result<Self> {
         Self::from_config(StoreConfig::from_toml(text)?)
+    }
+
+    /// The store of that configuration that is registered in this process, else a new one, which then is: for workers
+    /// that are sent a configuration.
+    ///
+    /// ```
+    /// use inplace::connector::ConnectorConfig;
+    /// use inplace::{Store, StoreConfig};
+    ///
+    /// let config = StoreConfig { connector: ConnectorConfig::local("shared"), ..StoreConfig::new("worker") };
+    /// let first = Store::get_or_open(config.clone())?;
+    /// let key = first.put("once")?;
+    /// assert_eq!(Store::get_or_open(config)?.get::<str>(key)?.unwrap().as_str(), "once");
+    /// first.close()?;
+    /// # Ok::<(), inplace::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::StoreMismatch`](crate::Error::StoreMismatch) when the registered one has another configuration, and as
+    /// [`from_config`](Store::from_config).
+    pub fn get_or_open(config: StoreConfig) -> Result<Self> {
+        registry::get_or_open(config).map(|inner| Self::over(inner, Archive))
     }
 
     /// The store of that name that is registered in this process.
@@ -108,9 +134,19 @@ impl<C> Store<C> {
         registry::register(&self.inner)
     }
 
+    /// Takes the store out of the registry, however often it was registered; whether it was there. It goes on as it is.
+    pub fn unregister(&self) -> bool {
+        registry::unregister(&self.inner)
+    }
+
     /// Whether the object is there: never `true` after an evict in any process.
     pub fn exists(&self, key: Key) -> Result<bool> {
-        self.inner.connector.exists(key)
+        self.inner.exists(key)
+    }
+
+    /// [`exists`](Store::exists) for each key, in order.
+    pub fn exists_batch(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.inner.exists_batch(keys)
     }
 
     /// Evicts the object; whether it was there. Views of it stay valid; its memory returns with the last of them.
@@ -123,105 +159,16 @@ impl<C> Store<C> {
         self.inner.evict_batch(keys)
     }
 
+    /// What was done with the store in this process, if it is counted: see [`StoreBuilder::metrics`].
+    #[must_use]
+    pub fn metrics(&self) -> Option<StoreMetrics> {
+        self.inner.metrics()
+    }
+
     /// Stops using the store and its connector, and takes it out of the registry; closing it again does nothing.
     pub fn close(&self) -> Result<()> {
         registry::unregister(&self.inner);
         self.inner.close()
-    }
-
-    /// [`put`](Store::put) with another codec.
-    pub fn put_as<D: Codec<T>, T: ?Sized>(&self, codec: D, value: &T) -> Result<Key> {
-        self.inner.put(codec, value)
-    }
-
-    /// [`get`](Store::get) with another codec.
-    pub fn get_as<D: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<D::Target>>> {
-        self.inner.get::<D, T>(key)
-    }
-
-    /// Stores a value; the key is what to send instead of it.
-    #[inline]
-    pub fn put<T: ?Sized>(&self, value: &T) -> Result<Key>
-    where
-        C: Codec<T>,
-    {
-        self.inner.put(self.codec, value)
-    }
-
-    /// The object in place, for as long as the view lives; `None` when it was evicted or never existed.
-    ///
-    /// An object put as another type is [`Error::TypeMismatch`](crate::Error::TypeMismatch).
-    #[inline]
-    pub fn get<T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>>
-    where
-        C: Codec<T>,
-    {
-        self.inner.get::<C, T>(key)
-    }
-
-    /// Evicts the object and returns it: of any number of concurrent takers, anywhere, exactly one gets it.
-    pub fn take<T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>>
-    where
-        C: Codec<T>,
-    {
-        self.inner.take::<C, T>(key)
-    }
-
-    /// Stores several values; the keys are in their order. All are stored, or none.
-    pub fn put_batch<'a, T: ?Sized + 'a>(
-        &self,
-        values: impl IntoIterator<Item = &'a T>,
-    ) -> Result<Vec<Key>>
-    where
-        C: Codec<T>,
-    {
-        self.inner.put_batch(self.codec, &values.into_iter().collect::<Vec<_>>())
-    }
-
-    /// [`get`](Store::get) for each key, in order.
-    pub fn get_batch<T: ?Sized>(&self, keys: &[Key]) -> Result<Vec<Option<View<C::Target>>>>
-    where
-        C: Codec<T>,
-    {
-        self.inner.get_batch::<C, T>(keys)
-    }
-
-    /// Stores a value and returns a proxy of it: send that, and whoever uses it has the value in place.
-    pub fn proxy<T: ?Sized>(&self, value: &T) -> Result<Proxy<T, C>>
-    where
-        C: Codec<T>,
-    {
-        self.put(value).map(|key| self.proxy_from_key(key))
-    }
-
-    /// [`proxy`](Store::proxy) that is resolved in this process from the start.
-    pub fn proxy_resolved<T: ?Sized>(&self, value: &T) -> Result<Proxy<T, C>>
-    where
-        C: Codec<T>,
-    {
-        let proxy = self.proxy(value)?;
-        proxy.resolve()?;
-        Ok(proxy)
-    }
-
-    /// Stores several values and returns proxies of them, in their order. All are stored, or none.
-    pub fn proxy_batch<'a, T: ?Sized + 'a>(
-        &self,
-        values: impl IntoIterator<Item = &'a T>,
-    ) -> Result<Vec<Proxy<T, C>>>
-    where
-        C: Codec<T>,
-    {
-        Ok(self.put_batch(values)?.into_iter().map(|key| self.proxy_from_key(key)).collect())
-    }
-
-    /// A proxy of an object that is, or will be, in this store.
-    #[must_use]
-    pub fn proxy_from_key<T: ?Sized>(&self, key: Key) -> Proxy<T, C>
-    where
-        C: Codec<T>,
-    {
-        Proxy::new(key, self.inner.clone())
     }
 }
 

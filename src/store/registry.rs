@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::proxy::StoreRef;
 use crate::region::fork::Hook;
+use crate::store::config::StoreConfig;
 use crate::store::inner::Inner;
 use crate::sync::AtomicBool;
 use crate::sys::latch::{Held, Latch};
@@ -74,15 +75,42 @@ pub(crate) fn register(inner: &Arc<Inner>) -> Result<Registration> {
     Ok(Registration { inner: Some(held) })
 }
 
-/// Forgets a store that is being closed.
-pub(crate) fn unregister(inner: &Arc<Inner>) {
+/// Forgets a store; whether it was registered.
+pub(crate) fn unregister(inner: &Arc<Inner>) -> bool {
     let mut stores = lock();
     let is_this = stores
         .get(&inner.config.name)
         .is_some_and(|registered| Arc::ptr_eq(&registered.inner, inner));
     let removed = if is_this { stores.remove(&inner.config.name) } else { None };
     drop(stores);
-    drop(removed);
+    removed.is_some()
+}
+
+/// The registered store of a configuration, or a new one, which then is registered for good.
+pub(crate) fn get_or_open(config: StoreConfig) -> Result<Arc<Inner>> {
+    if let Some(found) = registered(&config.name) {
+        return same(found, &config);
+    }
+    let opened = Arc::new(Inner::connect(config)?);
+    let inner = admit(&opened);
+    same(inner, &opened.config)
+}
+
+fn same(registered: Arc<Inner>, config: &StoreConfig) -> Result<Arc<Inner>> {
+    if registered.config == *config {
+        return Ok(registered);
+    }
+    Err(mismatch(&registered, config.to_toml()))
+}
+
+/// Registers a store for good, unless one of its name is registered; the one that then is.
+fn admit(opened: &Arc<Inner>) -> Arc<Inner> {
+    match lock().entry(opened.config.name.clone()) {
+        Entry::Vacant(place) => {
+            place.insert(Registered { inner: opened.clone(), holders: 1 }).inner.clone()
+        }
+        Entry::Occupied(first) => first.get().inner.clone(),
+    }
 }
 
 /// The registered store of that name.
@@ -102,15 +130,7 @@ pub(crate) fn resolve(reference: &StoreRef, key: Key) -> Result<Arc<Inner>> {
 #[cold]
 fn open(reference: &StoreRef, key: Key) -> Result<Arc<Inner>> {
     let opened = Arc::new(Inner::connect_to(reference.config()?, key)?);
-    let mut stores = lock();
-    let inner = match stores.entry(reference.store().to_owned()) {
-        Entry::Vacant(place) => {
-            place.insert(Registered { inner: opened.clone(), holders: 1 }).inner.clone()
-        }
-        Entry::Occupied(first) => first.get().inner.clone(),
-    };
-    drop(stores);
-    matching(inner, reference)
+    matching(admit(&opened), reference)
 }
 
 /// A proxy does not say how large its sender's cache was, or what the region would have been created with: it is

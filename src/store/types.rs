@@ -3,13 +3,14 @@
 use crate::fingerprint::Fingerprint;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 
-const ENTRIES: usize = 128;
+/// How many types there is room for.
+pub(crate) const TYPES: usize = 128;
 const PROBES: usize = 8;
 
 /// A small lossy table by fingerprint. No locks: wrong numbers cost a second encoding, nothing else.
 #[derive(Debug)]
 pub(crate) struct Types {
-    seen: Box<[Seen]>,
+    seen: Box<[Seen; TYPES]>,
 }
 
 /// One type.
@@ -23,14 +24,21 @@ pub(crate) struct Seen {
 
 impl Types {
     pub(crate) fn new() -> Self {
-        Self { seen: (0..ENTRIES).map(|_| Seen::default()).collect() }
+        Self { seen: Box::new(std::array::from_fn(|_| Seen::default())) }
     }
 
-    /// The type's entry. `meet` is called by the first to ask for it; there is none when the table is full.
+    /// The entry at a place.
     #[inline]
-    pub(crate) fn entry(&self, fingerprint: Fingerprint, meet: impl FnOnce()) -> Option<&Seen> {
+    pub(crate) fn at(&self, place: usize) -> &Seen {
+        &self.seen[place % TYPES]
+    }
+
+    /// Where the type's entry is. `meet` is called by the first to ask for it; there is none when the table is full.
+    #[inline]
+    pub(crate) fn place(&self, fingerprint: Fingerprint, meet: impl FnOnce()) -> Option<usize> {
         let raw = fingerprint.get();
-        for seen in self.places(raw) {
+        for place in (0..PROBES).map(|probe| (raw as usize).wrapping_add(probe) % TYPES) {
+            let seen = &self.seen[place];
             match seen.fingerprint.load(Ordering::Relaxed) {
                 0 => match seen.fingerprint.compare_exchange(
                     0,
@@ -40,20 +48,23 @@ impl Types {
                 ) {
                     Ok(_) => {
                         meet();
-                        return Some(seen);
+                        return Some(place);
                     }
-                    Err(other) if other == raw => return Some(seen),
+                    Err(other) if other == raw => return Some(place),
                     Err(_) => {}
                 },
-                found if found == raw => return Some(seen),
+                found if found == raw => return Some(place),
                 _ => {}
             }
         }
         None
     }
 
-    fn places(&self, raw: u64) -> impl Iterator<Item = &Seen> {
-        (0..PROBES).map(move |probe| &self.seen[(raw as usize).wrapping_add(probe) % ENTRIES])
+    /// Every type that was met, and its place.
+    pub(crate) fn met(&self) -> impl Iterator<Item = (usize, Fingerprint)> {
+        let places = self.seen.iter().map(|seen| seen.fingerprint.load(Ordering::Relaxed));
+        let met = places.enumerate().filter(|(_, raw)| *raw != 0);
+        met.map(|(place, raw)| (place, Fingerprint::from_raw(raw)))
     }
 }
 
@@ -103,7 +114,7 @@ mod tests {
         for round in 0..2 {
             for number in 0..64_u64 {
                 let fingerprint = Fingerprint::of("type").with_u64(number);
-                types.entry(fingerprint, || met += 1);
+                types.place(fingerprint, || met += 1);
             }
             assert!(met <= 64, "round {round}: {met}");
         }

@@ -4,6 +4,7 @@ use std::io;
 use std::ptr::NonNull;
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sys::wiped;
 
 #[repr(C)]
 struct Words {
@@ -29,17 +30,7 @@ unsafe impl Sync for Identity {}
 impl Identity {
     /// Nobody, until it is assumed.
     pub(crate) fn new() -> io::Result<Self> {
-        let (protection, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: a fresh anonymous mapping, wherever the system wants it.
-        let page = unsafe { libc::mmap(std::ptr::null_mut(), PAGE, protection, flags, -1, 0) };
-        let words = NonNull::new(page.cast()).filter(|_| page != libc::MAP_FAILED);
-        let identity = Self { words: words.ok_or_else(io::Error::last_os_error)? };
-        // SAFETY: the page was just mapped and is private and anonymous, as the advice demands.
-        match unsafe { libc::madvise(page, PAGE, libc::MADV_WIPEONFORK) } {
-            0 => Ok(identity),
-            _ => Err(io::Error::last_os_error()),
-        }
+        Ok(Self { words: wiped::map(PAGE)?.cast() })
     }
 
     #[inline]

@@ -18,6 +18,8 @@ pub(crate) mod leaked;
 pub(crate) mod limits;
 #[cfg(not(loom))]
 pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod wiped;
 
 #[cfg(loom)]
 mod modelled;

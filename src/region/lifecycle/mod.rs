@@ -91,7 +91,7 @@ impl RegionOptions {
     /// [`Error::RegionExists`] when it does; [`Error::OutOfSpace`], [`Error::LimitTooLow`] or [`Error::InvalidConfig`]
     /// when the system or the numbers do not allow it.
     pub fn create(&self, name: &str) -> Result<Region> {
-        attach(name, |table, name| match create::create(table, name, self)? {
+        self.attach(name, |table, name| match create::create(table, name, self)? {
             Outcome::Exists if open::reset_if_abandoned(name)? => Ok(Outcome::Again),
             Outcome::Exists => Err(Error::RegionExists { name: name.as_str().to_owned() }),
             outcome => Ok(outcome),
@@ -105,7 +105,7 @@ impl RegionOptions {
     /// explicitly, or was made by a build with another layout; [`Error::AccessDenied`], [`Error::NotARegion`],
     /// [`Error::OutOfParticipants`], [`Error::Busy`].
     pub fn open(&self, name: &str) -> Result<Region> {
-        attach(name, |table, name| match open::open(table, name, self)? {
+        self.attach(name, |table, name| match open::open(table, name, self)? {
             Outcome::Absent => Err(Error::RegionNotFound { name: name.as_str().to_owned() }),
             outcome => Ok(outcome),
         })
@@ -127,10 +127,22 @@ impl RegionOptions {
         if self.chosen_lifespan() == Lifespan::Anonymous {
             return self.create(name);
         }
-        attach(name, |table, name| match open::open(table, name, self)? {
+        self.attach(name, |table, name| match open::open(table, name, self)? {
             Outcome::Absent => create::create(table, name, self),
             outcome => Ok(outcome),
         })
+    }
+
+    fn attach(
+        &self,
+        name: &str,
+        step: impl FnMut(&mut Table, &RegionName) -> Result<Outcome>,
+    ) -> Result<Region> {
+        let region = attach(name, step)?;
+        if self.is_counted() {
+            region.attachment.start_counting();
+        }
+        Ok(region)
     }
 }
 

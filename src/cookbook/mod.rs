@@ -1,0 +1,29 @@
+//! Recipes: what people want to do, and the few lines that do it. Every one is compiled and run by the tests.
+//!
+//! | for | see |
+//! |---|---|
+//! | values by reference: sending, populating, taking once, resolving ahead | [`proxies`] |
+//! | values by key: put, get, take, evict, and finding what was left behind | [`keys`] |
+//! | many at once | [`batches`] |
+//! | choosing a codec, and writing one | [`codecs`] |
+//! | opening stores: options, TOML, the registry | [`stores`] |
+//! | counting, and showing it to Prometheus | [`metrics`] |
+//! | names, loans, promises, forks: shared memory itself | [`regions`] |
+//! | bytes that live elsewhere, and connectors of your own | [`connectors`] |
+//!
+//! Most recipes stand on an anonymous region, which only the process and its children see. With
+//! [`Store::open`](crate::Store::open) and a name instead, any process of the host takes part.
+
+/// Holds the code of the guide for those who come from ProxyStore against this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/migrating.md")]
+pub struct Migrating;
+
+pub mod batches;
+pub mod codecs;
+pub mod connectors;
+pub mod keys;
+pub mod metrics;
+pub mod proxies;
+pub mod regions;
+pub mod stores;
