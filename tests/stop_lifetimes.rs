@@ -244,7 +244,9 @@ fn stopped_at_any_instruction_of_a_bond_or_a_lease_all_happens_in_some_order() {
     ];
     let mut operations = Vec::new();
     for (what, start) in starts {
-        operations.extend(ALL.map(|op| Operation {
+        // Walks over the whole region are long, and look at the one object once.
+        let victims = if start.is_overdue { &ALL[..10] } else { &ALL[..9] };
+        operations.extend(victims.iter().map(|&op| Operation {
             what: format!("{op:?} stopped, {what}"),
             variants: ALL.len() * 2,
             scene: Box::new(move |script, errand| play((start, op), (script, errand))),
