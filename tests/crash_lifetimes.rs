@@ -84,6 +84,14 @@ fn offered_by_the_dead() -> World {
     World { offer: code as u32, ..world }
 }
 
+/// Whoever it is bound to is dead, and not reaped.
+fn bound_to_the_dead() -> World {
+    let world = plain();
+    let code = support::in_child(|| i32::from(world.region.bind_to_process(world.object).is_err()));
+    assert_eq!(code, 0);
+    world
+}
+
 /// The survivor owned it, and sends a token.
 fn sent() -> World {
     let world = plain();
@@ -259,6 +267,9 @@ fn bonds() -> Vec<Operation> {
             .operation(),
         Case::new("adopt", (offered, arrive), adopt, gone_or_still_offered).operation(),
         Case::new("adopt, from the dead", (offered_by_the_dead, arrive), adopt, nothing_is_left)
+            .operation(),
+        Case::new("reap, an owner", (bound_to_the_dead, arrive), reap, nothing_is_left).operation(),
+        Case::new("reap, who offered", (offered_by_the_dead, arrive), reap, nothing_is_left)
             .operation(),
         Case::new("evict, bound", (plain, arrive_and_bind), evict_bound, nothing_is_left)
             .operation(),

@@ -1,8 +1,9 @@
-//! M10: leases: an object that goes at its deadline unless somebody extends it. The protocol for whoever builds it.
+//! M10: leases: an object that goes at its deadline unless somebody extends it (`protocol::lease`).
 //!
 //! A slot's `deadline`: 0 none, a time of CLOCK_BOOTTIME, or EXPIRED. It counts while the slot is READY, for that generation:
 //! every claimer resets it in WRITING, before READY. What decides is the word, not the clock: whoever finds a deadline
-//! passed CASes it to EXPIRED first, and acts then. An overdue lease that nobody has expired can still be extended.
+//! passed CASes it to EXPIRED first, and acts then. An overdue lease that nobody has expired can still be
+//! extended (the code does not: its extend pins as get does, which expires it).
 //!
 //! put      W1 CAS FREE -> WRITING(me) · W1b deadline = 0 or d, also without a lease · W4 word = READY(g), a Release store
 //! expire   X1 load word READY(g) · X2 load deadline d, after the word · X3 d passed? CAS d -> EXPIRED; lost: X1

@@ -1,53 +1,56 @@
-//! M9: objects bound to a process: evicted when it ends, however it ends. The protocol for whoever builds it.
+//! M9: objects bound to a process: evicted when it ends, however it ends; and bonds handed to another (`protocol::bond`).
 //!
 //! A bond is in the slot word: READY(g, p, BOUND). An owner without BOUND is a bucket's binder and no bond.
 //!
 //! put bound  W1 CAS FREE -> WRITING(me) · W4 word = READY(g, me, BOUND), one store: there is no instant without the bond
 //! bind       B1 load READY(g), no owner · B2 CAS that word -> READY(g, me, BOUND)
 //! lift       L1 load READY(g, me, BOUND) · L2 CAS that word -> READY(g), no owner
-//! adopt      the sender tells (key, its tag); A1 load READY(g, sender, BOUND) · A2 CAS that word -> READY(g, me, BOUND).
-//!            Until A2 it dies with the sender, from A2 on with the receiver; a message that nobody follows changes nothing.
-//! evict, take  as ever, from READY whatever owner and flags say; BOUND goes, WAITERS stay
+//! offer      O1 load READY(g, me, BOUND) · O2 n = offers += 1 · O3 CAS that word -> READY(g, me, BOUND, OFFERED); the
+//!            token is (key, n), and may be sent to anybody, any number of times
+//! adopt      A1 load READY(g, s, BOUND, OFFERED) · A2 load offers: n? · A3 CAS that word -> READY(g, me, BOUND).
+//!            Until A3 it dies with the sender, from A3 on with the receiver; a token that nobody follows changes nothing.
+//! evict, take  as ever, from READY whatever owner and flags say; BOUND and OFFERED go, WAITERS stay
 //! end        D1 of who leaves and R1h of a reaper, before VACANT: H1 load READY(g, p, BOUND) · H2 CAS *that word* ->
 //!            RETIRED(g) · try_reclaim. Not an evict by key: that would take what was adopted between H1 and H2.
 //! fork       a child has none of its parent's bonds: its tag is another. Its views are its own pins.
 //!
 //! All are CAS loops on flags (a lost CAS looks again; here: gives up). Killed before the CAS: nothing; after it: the bond
 //! is in the word. A stopped reaper between H1 and H2: its CAS fails, or the word is still that of the dead.
-//! Nobody's tag is in a bond when its entry becomes VACANT, so a bond never passes to the next holder of a number. A
-//! message that outlives its sender may adopt what the next holder of that number bound itself: there is one owner all the
-//! same; who minds sends the incarnation too, and compares it with the entry's before A2.
+//! Nobody's tag is in a bond when its entry becomes VACANT, so a bond never passes to the next holder of a number.
+//! A token outlives everybody here, and is tried again and again: nobody loses what he has not offered, whoever has the
+//! sender's number by then; and whoever begins to adopt after the token was used is refused, because A2 comes after A1.
 use mc::*;
 
 const NT: usize = 4;
 const NE: usize = 3;
 const NG: usize = 2;
 const NO: u8 = 9;
+const OFFERS: usize = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum St { Free, Writing, Ready, Retired, Reclaiming }
 use St::*;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Word { g: u8, st: St, own: u8, bound: bool }
+struct Word { g: u8, st: St, own: u8, bound: bool, off: bool }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Pr { Vacant, Active, Dying }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Pc { Unborn, Idle, Crashed, W4, W5, B2, L2, A1, A2, P3, Un, UnLoad, T2, ELoad, ECas, D2, R0, R1f, R1g, H1, H2, H2Key, R4, TScan, TCas, TFree }
+enum Pc { Unborn, Idle, Crashed, W4, W5, B2, L2, O2, O3, A1, A2, A3, P3, Un, UnLoad, T2, ELoad, ECas, D2, R0, R1f, R1g, H1, H2, H2Key, R4, TScan, TCas, TFree }
 use Pc::*;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Th { pc: Pc, my: u8, held: u8, take: bool, g: u8, w: Word, act: u8, back: Pc }
+struct Th { pc: Pc, my: u8, held: u8, take: bool, g: u8, w: Word, act: u8, back: Pc, tok: u8, n: u8, late: bool } // tok: which token; n: the number seen or made; late: it was used when this began
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct S { w: Word, cnt: [u8; NE], en: [Pr; NE], life: [u8; NE], elect: [u8; NE], th: [Th; NT], crashes: u8, joins: u8,
-           offer: (u8, u8), by: u8, wanted: bool, bad: u8 } // by: the process that holds the bond; wanted: put as bound
-const W0: Word = Word { g: 0, st: Free, own: NO, bound: false };
-fn nobody() -> Th { Th { pc: Idle, my: NO, held: 0, take: false, g: 0, w: W0, act: NO, back: Idle } }
+           offers: u8, token: [u8; OFFERS], used: [bool; OFFERS], given: bool, by: u8, wanted: bool, bad: u8 } // token: of which generation, NO: not made; given: ghost of OFFERED; by: the process that holds the bond; wanted: put as bound
+const W0: Word = Word { g: 0, st: Free, own: NO, bound: false, off: false };
+fn nobody() -> Th { Th { pc: Idle, my: NO, held: 0, take: false, g: 0, w: W0, act: NO, back: Idle, tok: 0, n: 0, late: false } }
 fn done(th: &mut Th) { *th = Th { my: th.my, held: th.held, ..nobody() } }
 
 struct M { role: [&'static str; NT], at: [u8; NT], crashes: u8, mutant: &'static str }
 struct At<'a> { m: &'a M, s: &'a S, t: usize, out: &'a mut Vec<Step<S>> }
 impl S {
     fn alive(&self, t: usize) -> bool { !matches!(self.th[t].pc, Crashed | Unborn) }
-    fn bond(&mut self, t: usize, w: Word) { self.w = Word { own: self.th[t].my, bound: true, ..w }; self.by = t as u8 }
-    fn retire(&mut self, t: usize, act: u8, back: Pc) { self.w.st = Retired; self.w.bound = false; self.by = NO; self.wanted = false; let w = self.w; let th = &mut self.th[t]; th.w = w; th.act = act; th.back = back; th.pc = TScan }
+    fn bond(&mut self, t: usize, w: Word) { self.w = Word { own: self.th[t].my, bound: true, off: false, ..w }; self.by = t as u8; self.given = false }
+    fn retire(&mut self, t: usize, act: u8, back: Pc) { self.w.st = Retired; self.w.bound = false; self.w.off = false; self.given = false; self.by = NO; self.wanted = false; let w = self.w; let th = &mut self.th[t]; th.w = w; th.act = act; th.back = back; th.pc = TScan }
 }
 impl At<'_> {
     fn is(&self, x: &str) -> bool { self.m.mutant == x }
@@ -60,7 +63,8 @@ impl At<'_> {
         match self.s.th[self.t].pc {
             Crashed | Unborn => {}
             Idle => { self.idle_process(); self.idle_bond(); self.idle_use() }
-            W4 | W5 | B2 | L2 | A1 | A2 => self.bond(),
+            W4 | W5 | B2 | L2 => self.bond(),
+            O2 | O3 | A1 | A2 | A3 => self.hand_over(),
             P3 | Un | UnLoad | T2 | ELoad | ECas => self.use_it(),
             TScan | TCas | TFree => self.reclaim(),
             _ => self.reap(),
@@ -89,13 +93,16 @@ impl At<'_> {
         for bound in [false, true] {
             if free && role.contains(if bound { 'P' } else { 'p' }) { self.go("put: W1 CAS FREE -> WRITING(me)", w.g, move |n, t| { n.w = Word { st: Writing, own: my, ..w }; n.th[t].g = w.g; n.th[t].take = bound; n.th[t].pc = W4 }) }
         }
-        let (ready, mine) = (w.st == Ready, w.bound && w.own == my);
+        let (ready, mine) = (w.st == Ready, w.bound && w.own == my && !w.off);
         let seen = |n: &mut S, t: usize, pc| { n.th[t].w = w; n.th[t].pc = pc };
         if ready && w.own == NO && role.contains('b') { self.go("bind: B1 load READY, no owner", w.g, move |n, t| seen(n, t, B2)) }
         let parents = self.is("child_acts_as_parent") && t == 3 && w.bound && w.own == 0;
         if ready && (mine || parents) && role.contains('u') { self.go("lift: L1 load READY(me, BOUND)", w.g, move |n, t| seen(n, t, L2)) }
-        if ready && mine && role.contains('o') && s.offer.1 == NO { self.go("offer (key, my tag)", w.g, move |n, _| n.offer = (w.g, my)) }
-        if s.offer.1 != NO && s.offer.1 != my && role.contains('a') { self.go("adopt: a message came", s.offer.0, move |n, t| n.th[t].pc = A1) }
+        if ready && mine && role.contains('o') && (s.offers as usize) < OFFERS { self.go("offer: O1 load READY(me, BOUND)", w.g, move |n, t| seen(n, t, O2)) }
+        for k in 0..OFFERS { if s.token[k] != NO && role.contains('a') {
+            let first = if self.is("number_before_word") { A2 } else { A1 };
+            self.go("adopt: a token came", k as u8 + 1, move |n, t| { n.th[t].tok = k as u8; n.th[t].late = n.used[k]; n.th[t].pc = first })
+        } }
     }
     fn idle_use(&mut self) {
         let (s, t, role) = (self.s, self.t, self.m.role[self.t]);
@@ -117,10 +124,30 @@ impl At<'_> {
                 if th.take && late { n.th[t].pc = W5 } else { if th.take { let w = n.w; n.bond(t, w) } done(&mut n.th[t]) } }),
             W5 => self.go("put: bind what is READY already (mutant)", th.g, move |n, t| { if w.g == th.g && w.st == Ready && w.own == NO { n.bond(t, w) } done(&mut n.th[t]) }),
             B2 => { let any = self.is("bind_by_store"); self.go("bind: B2 CAS", w.g, move |n, t| { if w == th.w || any { n.bond(t, th.w) } done(&mut n.th[t]) }) }
-            L2 => { let any = self.is("lift_by_store"); self.go("lift: L2 CAS", w.g, move |n, t| { if w == th.w || any { if n.by != t as u8 { n.bad = 2 } n.w = Word { own: NO, bound: false, ..th.w }; n.by = NO; n.wanted = false } done(&mut n.th[t]) }) }
-            A1 => { let any = self.is("adopt_from_anybody"); self.go("adopt: A1 load READY(sender, BOUND)", s.offer.0, move |n, t| {
-                if w.g == n.offer.0 && w.st == Ready && ((w.own == n.offer.1 && w.bound) || any) { n.th[t].w = w; n.th[t].pc = A2 } else { n.offer = (0, NO); done(&mut n.th[t]) } }) }
-            _ => { let any = self.is("adopt_by_store"); self.go("adopt: A2 CAS", w.g, move |n, t| { if w == th.w || any { if !th.w.bound { n.bad = 3 } n.bond(t, th.w) } n.offer = (0, NO); done(&mut n.th[t]) }) }
+            _ => { let any = self.is("lift_by_store"); self.go("lift: L2 CAS", w.g, move |n, t| { if w == th.w || any { if n.by != t as u8 { n.bad = 2 } n.w = Word { own: NO, bound: false, ..th.w }; n.by = NO; n.wanted = false } done(&mut n.th[t]) }) }
+        }
+    }
+    fn hand_over(&mut self) {
+        let (s, t) = (self.s, self.t);
+        let (th, w, k) = (s.th[t].clone(), s.w, s.th[t].tok as usize);
+        let gives_up = |n: &mut S, t: usize| done(&mut n.th[t]);
+        let (wrong_order, any_number) = (self.is("number_before_word"), self.is("number_not_compared"));
+        match th.pc {
+            O2 => self.go("offer: O2 offers += 1", s.offers, move |n, t| if n.offers as usize == OFFERS { gives_up(n, t) } else { n.offers += 1; n.th[t].n = n.offers; n.th[t].pc = O3 }),
+            O3 => self.go("offer: O3 CAS that word -> OFFERED", th.n, move |n, t| {
+                if w == th.w { n.w.off = true; n.given = true; n.token[th.n as usize - 1] = w.g }
+                done(&mut n.th[t]) }),
+            A1 => { let any = self.is("adopt_what_is_not_offered"); self.go("adopt: A1 load READY(s, BOUND, OFFERED)", s.token[k], move |n, t| {
+                if w.g == n.token[k] && w.st == Ready && w.bound && (w.off || any) { n.th[t].w = w; n.th[t].pc = if wrong_order { A3 } else { A2 } } else { gives_up(n, t) } }) }
+            A2 => self.go("adopt: A2 load offers", s.offers, move |n, t| if n.offers as usize == k + 1 || any_number { n.th[t].pc = if wrong_order { A1 } else { A3 } } else { gives_up(n, t) }),
+            _ => { let any = self.is("adopt_by_store"); self.go("adopt: A3 CAS", w.g, move |n, t| {
+                if w == th.w || any {
+                    if !n.given { n.bad = 3 }
+                    if th.late { n.bad = 4 }
+                    n.used[k] = true;
+                    n.bond(t, th.w)
+                }
+                done(&mut n.th[t]) }) }
         }
     }
     fn use_it(&mut self) {
@@ -166,7 +193,7 @@ impl Model for M {
     fn procs(&self) -> u8 { NT as u8 }
     fn busy(&self, s: &S, p: u8) -> bool { !matches!(s.th[p as usize].pc, Idle | Crashed | Unborn) }
     fn init(&self) -> Vec<S> {
-        let mut s = S { w: W0, cnt: [0; NE], en: [Pr::Vacant; NE], life: [NO; NE], elect: [NO; NE], th: [nobody(), nobody(), nobody(), nobody()], crashes: 0, joins: 0, offer: (0, NO), by: NO, wanted: false, bad: 0 };
+        let mut s = S { w: W0, cnt: [0; NE], en: [Pr::Vacant; NE], life: [NO; NE], elect: [NO; NE], th: [nobody(), nobody(), nobody(), nobody()], crashes: 0, joins: 0, offers: 0, token: [NO; OFFERS], used: [false; OFFERS], given: false, by: NO, wanted: false, bad: 0 };
         for t in 0..NT {
             let e = self.at[t];
             if self.role[t].is_empty() { s.th[t].pc = Crashed }
@@ -191,13 +218,14 @@ impl Model for M {
         s.th.iter().all(|t| matches!(t.pc, Idle | Crashed | Unborn)) && (!reaper || (0..NE).all(|e| s.en[e] == Pr::Vacant || s.life[e] != NO))
     }
     fn invariant(&self, s: &S) -> Result<(), String> {
-        match s.bad { 1 => return Err("evicted by a reaper, though its owner lives".into()), 2 => return Err("a bond was lifted by another".into()), 3 => return Err("adopted what was not bound".into()), _ => {} }
+        match s.bad { 1 => return Err("evicted by a reaper, though its owner lives".into()), 2 => return Err("a bond was lifted by another".into()), 3 => return Err("adopted what was not offered".into()), 4 => return Err("a used token was adopted anew".into()), _ => {} }
         for t in 0..NT {
             let th = &s.th[t];
             if !s.alive(t) || th.my == NO { continue }
             if th.held != 0 && (s.cnt[th.my as usize] == 0 || s.w.g != th.held - 1 || !matches!(s.w.st, Ready | Retired)) { return Err(format!("a view of process {t} lost its object")) }
             if s.by == t as u8 && (s.w.st != Ready || !s.w.bound || s.w.own != th.my) { return Err(format!("process {t} holds a bond of which the word knows nothing")) }
         }
+        if s.w.off && !s.w.bound { return Err("OFFERED and not BOUND".into()) }
         if s.w.bound && s.w.st != Ready { return Err("BOUND and not READY".into()) }
         if s.w.bound && s.en[s.w.own as usize] == Pr::Vacant { return Err("bound to a vacant entry".into()) }
         if !self.quiescent(s) || (0..NE).any(|e| s.en[e] != Pr::Vacant && s.life[e] == NO) { return Ok(()) }
@@ -216,16 +244,21 @@ fn main() {
     let o = || Opts { solo: 60, ..Opts::default() };
     let owners = || base(["pPbul", "jPb", "vte", "r"], [0, NO, 1, NO], 2);
     let adopters = || base(["Pbuol", "auol", "e", "r"], [0, 1, 2, NO], 2);
+    // Tokens go round: both offer and adopt.
+    let round = || base(["Poa", "oa", "", "r"], [0, 1, NO, NO], 1);
     let forked = || base(["Pbukv", "e", "r", "cuv"], [0, 1, NO, NO], 2);
     let mut ok = true;
     ok &= run("M9 two holders of one id, pin, take, evict, reaper", &owners(), o());
     ok &= run("M9 bind, lift, offer, adopt, evict, leave, reaper", &adopters(), o());
+    ok &= run("M9 two who hand it round, with every token there ever was", &round(), o());
+    ok &= run("M9 tokens of the dead, whose number is used again", &base(["Po", "jPoa", "a", "r"], [0, NO, 1, NO], 2), o());
     ok &= run("M9 a child forked over a bond", &forked(), o());
     if std::env::args().any(|a| a == "big") {
         ok &= run("M9 everything, two owners, reaper, 3 crashes", &base(["pPbuoalv", "jpPbuoalv", "vter", "r"], [0, NO, 1, NO], 3), Opts { max: 100_000_000, ..Opts::default() });
     }
     for mu in ["no_bound_step", "bound_after_ready", "bind_by_store", "vacant_before_bound_step"] { ok &= must_fail(&format!("M9 mutant {mu}"), &M { mutant: mu, ..owners() }, Opts::default()) }
-    for mu in ["evict_by_key", "lift_by_store", "adopt_by_store", "adopt_from_anybody"] { ok &= must_fail(&format!("M9 mutant {mu}"), &M { mutant: mu, ..adopters() }, Opts::default()) }
+    for mu in ["evict_by_key", "lift_by_store", "adopt_by_store", "adopt_what_is_not_offered"] { ok &= must_fail(&format!("M9 mutant {mu}"), &M { mutant: mu, ..adopters() }, Opts::default()) }
+    for mu in ["number_before_word", "number_not_compared"] { ok &= must_fail(&format!("M9 mutant {mu}"), &M { mutant: mu, ..round() }, Opts::default()) }
     ok &= must_fail("M9 mutant child_acts_as_parent", &M { mutant: "child_acts_as_parent", ..forked() }, Opts::default());
     println!("M9 {}", if ok { "ALL AS EXPECTED" } else { "UNEXPECTED RESULTS" });
 }
