@@ -110,7 +110,15 @@ fn put_batch(victim: &mut Victim) {
 /// The first guess is too small, the second right.
 fn put_written(victim: &mut Victim) {
     let Victim { region, bytes, .. } = victim;
-    let _ = region.put_with(8, Fingerprint::BYTES, &mut |out| {
+    let _ = region.put_with(0, Fingerprint::BYTES, &mut |out| {
+        out.write(bytes);
+        Ok(())
+    });
+}
+
+fn put_batch_written(victim: &mut Victim) {
+    let Victim { region, bytes, .. } = victim;
+    let _ = region.put_batch_with(&[48, 0, 100], Fingerprint::BYTES, &mut |_, out| {
         out.write(bytes);
         Ok(())
     });
@@ -257,6 +265,13 @@ fn puts() -> Vec<Operation> {
         Case::new("put, after reaping", (occupied_by_the_dead, arrive), put_batch, at_most::<3>)
             .operation(),
         Case::new("put_batch of three", (warm, arrive), put_batch, at_most::<3>).operation(),
+        Case::new(
+            "put_batch_with, one guess too small",
+            (warm, arrive),
+            put_batch_written,
+            at_most::<3>,
+        )
+        .operation(),
         Case::new("put_with, too small a guess", (warm, arrive), put_written, at_most::<1>)
             .operation(),
         Case::new("put, growing the unit table", (occupied_by_another, arrive), put, at_most::<1>)
