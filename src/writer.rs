@@ -37,6 +37,9 @@ pub struct BlockWriter<'a> {
 /// the connector then calls again with a block of exactly the counted size.
 pub type Fill<'a> = dyn FnMut(&mut BlockWriter<'_>) -> Result<()> + 'a;
 
+/// Fills the blocks of a batch: called with the position of the object in the batch, and as [`Fill`] is.
+pub type FillBatch<'a> = dyn FnMut(usize, &mut BlockWriter<'_>) -> Result<()> + 'a;
+
 /// Takes the bytes of a block whose memory is not there yet.
 pub(crate) trait Sink {
     /// Appends `bytes`, which fit.

@@ -30,7 +30,10 @@ struct Victim {
 }
 
 fn world(capacity: u64, objects: u32) -> World {
-    let options = RegionOptions::new().capacity(capacity).max_objects(objects);
+    furnished(RegionOptions::new().capacity(capacity).max_objects(objects))
+}
+
+fn furnished(options: RegionOptions) -> World {
     let region = options.max_participants(4).anonymous().unwrap();
     let object = region.put(&payload::make(1, 1000)).unwrap();
     World { region, object, view: None, writer: None }
@@ -47,6 +50,11 @@ fn warm() -> World {
         assert!(world.region.evict(other).unwrap());
     }
     world
+}
+
+/// Everybody counts.
+fn counted() -> World {
+    furnished(RegionOptions::new().capacity(CAPACITY).max_objects(20).metrics(true))
 }
 
 fn watched() -> World {
@@ -102,7 +110,15 @@ fn put_batch(victim: &mut Victim) {
 /// The first guess is too small, the second right.
 fn put_written(victim: &mut Victim) {
     let Victim { region, bytes, .. } = victim;
-    let _ = region.put_with(8, Fingerprint::BYTES, &mut |out| {
+    let _ = region.put_with(0, Fingerprint::BYTES, &mut |out| {
+        out.write(bytes);
+        Ok(())
+    });
+}
+
+fn put_batch_written(victim: &mut Victim) {
+    let Victim { region, bytes, .. } = victim;
+    let _ = region.put_batch_with(&[48, 0, 100], Fingerprint::BYTES, &mut |_, out| {
         out.write(bytes);
         Ok(())
     });
@@ -208,6 +224,21 @@ fn there_or_gone(mut world: World) {
     assert_empties(&world.region, &[]);
 }
 
+/// A count follows its operation: it may be missing, and is never too high.
+fn counted_once_put(world: World) {
+    let (found, objects) = (world.region.counters().unwrap(), world.region.keys().unwrap().len());
+    assert!((1..=objects as u64).contains(&found.puts), "{found:?} {objects}");
+    assert!(found.put_bytes == 1000 || (found.put_bytes, found.puts) == (1048, 2), "{found:?}");
+    at_most::<1>(world);
+}
+
+fn counted_once_taken(world: World) {
+    let (found, is_there) =
+        (world.region.counters().unwrap(), world.region.exists(world.object).unwrap());
+    assert!(found.gets <= u64::from(!is_there) && found.evictions <= found.gets, "{found:?}");
+    there_or_gone(world);
+}
+
 /// The object was evicted before; whoever pinned it is dead.
 fn gone(world: World) {
     assert!(!world.region.exists(world.object).unwrap());
@@ -225,6 +256,7 @@ fn puts() -> Vec<Operation> {
     vec![
         Case::new("put, small, warm", (warm, arrive), put, at_most::<1>).operation(),
         Case::new("put, small, cold", (cold, arrive), put, at_most::<1>).operation(),
+        Case::new("put, counted", (counted, arrive), put, counted_once_put).operation(),
         Case::new("put, nothing", (cold, arrive_with::<0>), put, at_most::<1>).operation(),
         Case::new("put, a span, warm", (warm, arrive), put_into_a_span, at_most::<1>).operation(),
         Case::new("put, three units, cold", (cold, arrive_with::<150_000>), put, at_most::<1>)
@@ -233,6 +265,13 @@ fn puts() -> Vec<Operation> {
         Case::new("put, after reaping", (occupied_by_the_dead, arrive), put_batch, at_most::<3>)
             .operation(),
         Case::new("put_batch of three", (warm, arrive), put_batch, at_most::<3>).operation(),
+        Case::new(
+            "put_batch_with, one guess too small",
+            (warm, arrive),
+            put_batch_written,
+            at_most::<3>,
+        )
+        .operation(),
         Case::new("put_with, too small a guess", (warm, arrive), put_written, at_most::<1>)
             .operation(),
         Case::new("put, growing the unit table", (occupied_by_another, arrive), put, at_most::<1>)
@@ -265,6 +304,7 @@ fn others() -> Vec<Operation> {
         Case::new("take", (warm, arrive), take, there_or_gone).operation(),
         Case::new("take, pinned by another", (watched, arrive_without_view), take, there_or_gone)
             .operation(),
+        Case::new("take, counted", (counted, arrive), take, counted_once_taken).operation(),
         Case::new("get, clone, drop", (warm, arrive), get, at_most::<0>).operation(),
         Case::new("exists, keys", (warm, arrive), exists, at_most::<0>).operation(),
         Case::new("unpin, last of an evicted object", (watched, arrive), unpin, gone)

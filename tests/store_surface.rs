@@ -400,3 +400,33 @@ fn a_types_name_is_told_also_by_who_gets_it_before_it_puts_one() {
     let error = store.get::<String>(nameless).unwrap_err();
     assert!(matches!(&error, Error::TypeMismatch { found, .. } if found == "u32"), "{error}");
 }
+
+#[test]
+fn nothing_of_a_batch_is_seen_before_all_of_it_is_written_and_nothing_is_left_of_one_that_fails() {
+    let region = RegionOptions::new().capacity(4 << 20).anonymous().unwrap();
+    let shm = ShmConnector::new(region.clone());
+    let put = |fails_at: usize| {
+        shm.put_batch_with(&[10, 1, 100_000, 0], Fingerprint::BYTES, &mut |at, out| {
+            assert_eq!(region.keys().unwrap(), [], "while {at} is written");
+            if at == fails_at {
+                return Err(Error::Codec { codec: "none", what: "given up".into() });
+            }
+            out.write(&vec![at as u8; [10, 5000, 100_000, 0][at]]);
+            Ok(())
+        })
+    };
+    assert!(matches!(put(3), Err(Error::Codec { .. })));
+    let usage = region.usage().unwrap();
+    assert_eq!((usage.objects, usage.bytes_in_use), (0, 0));
+    let keys = put(4).unwrap();
+    let lens: Vec<usize> =
+        shm.get_batch(&keys).unwrap().iter().map(|block| block.as_ref().unwrap().len()).collect();
+    assert_eq!(lens, [10, 5000, 100_000, 0]);
+    let too_much = shm.put_batch_with(&[3 << 20, 3 << 20], Fingerprint::BYTES, &mut |_, out| {
+        out.write(&[1]);
+        Ok(())
+    });
+    assert!(matches!(too_much, Err(Error::OutOfSpace { .. })), "{too_much:?}");
+    assert_eq!(region.keys().unwrap().len(), keys.len());
+    assert!(region.check().unwrap().is_clean());
+}

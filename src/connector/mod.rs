@@ -15,7 +15,7 @@ pub use loan::Loan;
 pub use local::LocalConnector;
 pub use shm::ShmConnector;
 
-pub use crate::writer::{BlockWriter, Fill};
+pub use crate::writer::{BlockWriter, Fill, FillBatch};
 
 pub(crate) use config::check_name;
 
@@ -36,9 +36,6 @@ pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
         let _ = fork::install();
     }
 }
-
-/// Fills the blocks of a batch: called with the position of the object in the batch, and as [`Fill`] is.
-pub type FillBatch<'a> = dyn FnMut(usize, &mut BlockWriter<'_>) -> Result<()> + 'a;
 
 /// Stores bytes under keys it makes up. Objects are written once and never change.
 ///

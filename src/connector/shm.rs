@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::connector::config::{ConnectorConfig, ShmConfig};
-use crate::connector::{Block, Connector, Deferrable, Fill, Lasting, Loan, Loaning};
+use crate::connector::{Block, Connector, Deferrable, Fill, FillBatch, Lasting, Loan, Loaning};
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -86,6 +86,15 @@ impl Connector for ShmConnector {
 
     fn put_batch(&self, items: &[&[u8]]) -> Result<Vec<Key>> {
         self.region()?.put_batch(items)
+    }
+
+    fn put_batch_with(
+        &self,
+        sizes: &[usize],
+        fingerprint: Fingerprint,
+        fill: &mut FillBatch<'_>,
+    ) -> Result<Vec<Key>> {
+        self.region()?.put_batch_with(sizes, fingerprint, fill)
     }
 
     #[inline(always)]

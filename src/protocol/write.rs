@@ -53,12 +53,23 @@ impl<'a> Actor<'a> {
         (fingerprint, term): (Fingerprint, Term),
         fill: &mut Fill<'_>,
     ) -> Result<ObjectId, Refusal> {
+        let (writing, len) = self.write_with(guess, fill)?;
+        Ok(writing.publish_for(term, len, fingerprint))
+    }
+
+    /// W1 to W3 of [`put_with`](Self::put_with): what is to be published, and its length.
+    #[inline]
+    pub(crate) fn write_with(
+        &self,
+        guess: u64,
+        fill: &mut Fill<'_>,
+    ) -> Result<(Writing<'a>, u64), Refusal> {
         let mut size = guess;
         loop {
             let writing = self.start_writing(size)?;
             let written = self.fill_block(writing.claimed.index, writing.block, fill)?;
             if written <= writing.block.size() {
-                return Ok(writing.publish_for(term, written, fingerprint));
+                return Ok((writing, written));
             }
             size = written;
         }

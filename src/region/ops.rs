@@ -18,7 +18,7 @@ use crate::region::counters::Counted;
 use crate::region::pinned::Pinned;
 use crate::region::{Lifespan, Region, reap};
 use crate::sys::{futex, limits};
-use crate::writer::Fill;
+use crate::writer::{Fill, FillBatch};
 
 /// How long a waiter sleeps before it looks whether whoever should wake it is still alive.
 const SLICE: Duration = Duration::from_millis(100);
@@ -173,6 +173,42 @@ impl Region {
             let publish =
                 |(writing, len): (Writing<'_>, u64)| writing.publish(len, Fingerprint::BYTES);
             Ok(writings.into_iter().map(|written| self.put_key(publish(written))).collect())
+        })
+    }
+
+    /// Puts as many objects as there are guesses in `sizes`, or none; `fill` writes each straight into shared memory, as in
+    /// [`put_with`](Region::put_with). None can be seen before all are written.
+    ///
+    /// ```
+    /// use inplace::{Fingerprint, RegionOptions};
+    ///
+    /// let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
+    /// let keys = region.put_batch_with(&[1, 1], Fingerprint::BYTES, &mut |at, out| {
+    ///     out.write(["one", "three"][at].as_bytes());
+    ///     Ok(())
+    /// })?;
+    /// assert_eq!(&*region.get(keys[1])?.unwrap(), b"three");
+    /// # Ok::<(), inplace::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`put`](Region::put), and what `fill` returns.
+    pub fn put_batch_with(
+        &self,
+        sizes: &[usize],
+        fingerprint: Fingerprint,
+        fill: &mut FillBatch<'_>,
+    ) -> Result<Vec<Key>> {
+        let requested = sizes.iter().fold(0_u64, |sum, size| sum.saturating_add(*size as u64));
+        self.relieved(requested, |actor| {
+            let mut written = Vec::with_capacity(sizes.len());
+            for (at, size) in sizes.iter().enumerate() {
+                written.push(actor.write_with(*size as u64, &mut |out| fill(at, out))?);
+            }
+            let publish = |(writing, len): (Writing<'_>, u64)| {
+                self.put_key(writing.publish(len, fingerprint))
+            };
+            Ok(written.into_iter().map(publish).collect())
         })
     }
 
