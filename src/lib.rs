@@ -93,6 +93,8 @@ pub mod codec;
 #[cfg(not(loom))]
 pub mod connector;
 #[cfg(not(loom))]
+pub mod future;
+#[cfg(not(loom))]
 pub mod proxy;
 #[cfg(not(loom))]
 mod region;
@@ -107,6 +109,7 @@ mod models;
 #[cfg(not(loom))]
 mod offered {
     pub use crate::codec::Storable;
+    pub use crate::future::{Future, Promise, PromiseToken};
     pub use crate::proxy::Proxy;
     pub use crate::region::{Lifespan, Loan, Pinned, Reaper, Region, RegionOptions};
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};

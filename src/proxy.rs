@@ -1,6 +1,7 @@
 //! Lazy references: a key, where to find its store, and the view once it was used.
 
 mod ahead;
+mod pool;
 mod takers;
 mod wire;
 
@@ -155,6 +156,14 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
         match &self.home {
             Home::Open(store) => self.race_in(store),
             Home::Named(reference) => self.race_in(&*registry::resolve(reference, self.key)?),
+        }
+    }
+
+    /// The store the object is in, opened if it is not.
+    pub(crate) fn store(&self) -> Result<Arc<Inner>> {
+        match &self.home {
+            Home::Open(store) => Ok(store.clone()),
+            Home::Named(reference) => registry::resolve(reference, self.key),
         }
     }
 

@@ -1,9 +1,10 @@
 //! Shared memory: the connector that everything else is measured against.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::connector::config::{ConnectorConfig, ShmConfig};
-use crate::connector::{Block, Connector, Deferrable, Fill, Loan, Loaning};
+use crate::connector::{Block, Connector, Deferrable, Fill, Loan, Loaning, Offer, Watch};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -162,6 +163,28 @@ impl Deferrable for ShmConnector {
 
     fn wait(&self, key: Key, timeout: Option<Duration>) -> Result<Block> {
         self.region()?.wait(key, timeout).map(Block::from)
+    }
+
+    fn fail_with(&self, key: Key, message: &str) -> Result<()> {
+        self.region()?.fail_with(key, message)
+    }
+
+    fn cancel(&self, key: Key) -> Result<()> {
+        self.region()?.cancel(key)
+    }
+
+    fn offer(&self, key: Key) -> Result<Offer> {
+        self.region()?.offer(key)
+    }
+
+    fn adopt(&self, key: Key, offer: Offer) -> Result<()> {
+        self.region()?.adopt(key, offer)
+    }
+
+    /// Called once, as soon as there is an answer, by the thread that listens for all promises of this process.
+    fn watch(&self, key: Key, waker: &Waker) -> Result<Watch> {
+        let watch = self.region()?.watch(key, waker)?;
+        Ok(watch.map_or_else(|| Watch::over(waker), Watch::new))
     }
 }
 

@@ -12,18 +12,13 @@
 
 use crate::actor::Actor;
 use crate::error::Result;
+use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{BOUND, DOOMED, EVICTED, ObjectId, Slot, SlotWord, State, WAITERS};
 use crate::pins;
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
-use crate::sys::futex;
-
-/// Wakes everybody who sleeps on a slot's word.
-pub(crate) fn wake(slot: &Slot) {
-    futex::wake_low(&slot.word, u32::MAX >> 1);
-}
 
 /// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
 /// those who sleep.
@@ -54,7 +49,7 @@ impl<'a> Actor<'a> {
             ) {
                 Ok(_) => {
                     if word.has(WAITERS) {
-                        wake(slot);
+                        self.wake(id.slot(), slot);
                     }
                     if next.is(State::Retired) {
                         self.try_reclaim(id.slot(), slot, next);
@@ -75,7 +70,7 @@ impl<'a> Actor<'a> {
             match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     if word.has(WAITERS) {
-                        wake(slot);
+                        self.wake(index, slot);
                     }
                     return self.try_reclaim(index, slot, next);
                 }
@@ -103,11 +98,12 @@ impl<'a> Actor<'a> {
         Ok(None)
     }
 
-    /// Whether an object is there to be got.
+    /// Whether an object is there to be got: what says why a promise has no value is none.
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
-        self.segment
-            .slot(id.slot())
-            .is_some_and(|slot| SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id))
+        self.segment.slot(id.slot()).is_some_and(|slot| {
+            SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id)
+                && !Fingerprint::is_outcome(slot.fingerprint.load(Ordering::Relaxed))
+        })
     }
 
     /// Reclaims a slot that was evicted, unless somebody still looks at it.
@@ -148,7 +144,7 @@ impl<'a> Actor<'a> {
     /// Returns block and slot of a slot that is RECLAIMING by this participant.
     fn reclaim(&self, index: u32, slot: &Slot, word: SlotWord) {
         if word.has(WAITERS) {
-            wake(slot);
+            self.wake(index, slot);
         }
         self.return_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         self.return_slot(index, slot, word);

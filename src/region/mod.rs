@@ -10,9 +10,11 @@ mod name;
 mod ops;
 mod options;
 mod pinned;
+mod promises;
 mod reap;
 mod reaper;
 mod table;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ mod tests;
 pub use loan::Loan;
 pub use options::{Lifespan, RegionOptions};
 pub use pinned::Pinned;
+pub use promises::Offer;
 pub use reaper::Reaper;
 
 use crate::error::Result;

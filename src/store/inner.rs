@@ -16,7 +16,7 @@ use crate::store::types::{Seen, Types};
 use crate::view::View;
 
 /// Below this a block that proves too large is not worth encoding again.
-const WASTE_MIN: usize = 4096;
+pub(crate) const WASTE_MIN: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -119,7 +119,7 @@ impl Inner {
 
     /// The type's entry in the table; its name goes to the connector the first time.
     #[inline]
-    fn meet<C: Codec<T>, T: ?Sized>(&self) -> Option<&Seen> {
+    pub(crate) fn meet<C: Codec<T>, T: ?Sized>(&self) -> Option<&Seen> {
         self.types
             .entry(C::FINGERPRINT, || self.connector.register_type(C::FINGERPRINT, &C::type_name()))
     }
@@ -214,7 +214,7 @@ impl Inner {
     #[inline(always)]
     fn view<C: Codec<T>, T: ?Sized>(&self, key: Key, block: Block) -> Result<View<C::Target>> {
         if block.fingerprint() != C::FINGERPRINT {
-            return Err(self.mismatch::<C, T>(key, block.fingerprint()));
+            return Err(self.mismatch::<C, T>(key, &block));
         }
         match &self.cache {
             Some(cache) if cache.is_used() => self.cached_view::<C, T>(cache, key, block),
@@ -260,7 +260,11 @@ impl Inner {
     }
 
     #[cold]
-    fn mismatch<C: Codec<T>, T: ?Sized>(&self, key: Key, found: Fingerprint) -> Error {
+    fn mismatch<C: Codec<T>, T: ?Sized>(&self, key: Key, block: &Block) -> Error {
+        let found = block.fingerprint();
+        if let Some(outcome) = Error::of_outcome(key, found, block) {
+            return outcome;
+        }
         let expected = C::type_name();
         let found = match self.connector.describe(found) {
             Some(name) => name,

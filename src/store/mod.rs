@@ -4,6 +4,7 @@ mod builder;
 mod cache;
 mod config;
 mod inner;
+mod promises;
 pub(crate) mod registry;
 mod types;
 
@@ -12,6 +13,7 @@ pub use config::StoreConfig;
 pub use registry::Registration;
 
 pub(crate) use inner::Inner;
+pub(crate) use promises::Listening;
 
 use std::fmt;
 use std::sync::Arc;
@@ -75,6 +77,10 @@ impl Store {
 impl<C> Store<C> {
     pub(crate) fn over(inner: Arc<Inner>, codec: C) -> Self {
         Self { inner, codec }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// The store's name.
