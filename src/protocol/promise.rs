@@ -6,9 +6,9 @@
 //!          BROKEN if DOOMED did · wake · reclaim
 //! abort:   return the block · CAS loop -> PENDING (RETIRED if EVICTED, BROKEN if DOOMED) · keeper NONE? CAS PENDING ->
 //!          BROKEN · wake
-//! fail:    keeper is me · CAS PENDING -> BROKEN · wake
+//! fail:    keeper is me · CAS PENDING -> BROKEN · wake; with a reason: keeper is me · set, to an object that says it
 //! wait:    READY: pin · BROKEN, DOOMED: error · other generation, RETIRED, EVICTED: gone · else CAS WAITERS in, sleep ·
-//!          keeper dead? CAS PENDING -> BROKEN, or, FILLING by a dead one, DOOMED in · wake
+//!          keeper dead, and still the keeper? CAS PENDING -> BROKEN, or, FILLING by a dead one, DOOMED in · wake
 //! ```
 //!
 //! DOOMED is what makes an answer final that is given before the writer's reaper is done: a writer under the same id, or
