@@ -41,6 +41,7 @@
 //! | arrays of numbers, of structs of numbers | [`Slice`](codec::Slice), [`#[element]`](macro@element) |
 //! | bytes that are serialized already, any serde type | [`Raw`](codec::Raw), [`Serde`](codec::Serde) |
 //! | memory that a producer fills in place | [`Region::loan`] |
+//! | a value that is promised, awaited, handed over | [`Store::promise`], [`Promise`], [`Future`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |

@@ -1,4 +1,7 @@
-//! Reserve, set, fail, wait, evict.
+//! Reserve, set, fail, wait, evict; promises that change hands; listeners.
+
+mod bells;
+mod hands;
 
 use loom::sync::Arc;
 use loom::thread;

@@ -7,6 +7,9 @@
 //! sleep: Z1 LISTENERS into the bell · Z2 look at every slot, WAITERS into its word · Z3 sleep on the bells as they were at Z1
 //! ```
 //!
+//! Who was killed between a ring and its wake has left a bell without LISTENERS and listeners asleep: so reapers, and who
+//! reclaims the slot, wake the bell whatever it holds.
+//!
 //! Z1 before Z2, and the word before the bell, SeqCst: either Z2 sees what the word became, or the bell is rung.
 
 use crate::actor::Actor;
@@ -25,6 +28,12 @@ impl Actor<'_> {
     pub(crate) fn wake(&self, index: u32, slot: &Slot) {
         futex::wake_low(&slot.word, u32::MAX >> 1);
         ring(&self.segment.header().bells[bell_of(index)]);
+    }
+
+    /// [`wake`](Self::wake) for one who has woken already, or was killed before: perhaps after it took LISTENERS out.
+    pub(crate) fn wake_again(&self, index: u32, slot: &Slot) {
+        self.wake(index, slot);
+        futex::wake(&self.segment.header().bells[bell_of(index)], u32::MAX >> 1);
     }
 }
 

@@ -144,7 +144,7 @@ impl<'a> Actor<'a> {
     /// Returns block and slot of a slot that is RECLAIMING by this participant.
     fn reclaim(&self, index: u32, slot: &Slot, word: SlotWord) {
         if word.has(WAITERS) {
-            self.wake(index, slot);
+            self.wake_again(index, slot);
         }
         self.return_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         self.return_slot(index, slot, word);

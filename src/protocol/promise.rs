@@ -79,7 +79,8 @@ impl<'a> Actor<'a> {
         claimed.slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
         claimed.slot.link.store(Link::NONE.0, Ordering::Relaxed);
         let kept = KeeperWord::new(claimed.word.generation(), self.me);
-        claimed.slot.keeper.store(kept.0, Ordering::SeqCst);
+        // A swap, and on x86 no more than a store, for models: loom lets a store be overwritten by an adoption before it.
+        claimed.slot.keeper.swap(kept.0, Ordering::SeqCst);
         claimed
             .slot
             .word

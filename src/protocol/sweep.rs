@@ -61,7 +61,7 @@ impl Actor<'_> {
         self.reclaim_if_retired(index, slot);
         self.evict_bound(index, slot, dead);
         if SlotWord(slot.word.load(Ordering::SeqCst)).has(WAITERS) {
-            self.wake(index, slot);
+            self.wake_again(index, slot);
         }
     }
 
@@ -73,7 +73,7 @@ impl Actor<'_> {
         match word.state() {
             Some(State::Writing | State::Reclaiming) => {
                 if word.has(WAITERS) {
-                    self.wake(index, slot);
+                    self.wake_again(index, slot);
                 }
                 self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
                 let free = word.next_free();
