@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::future::IntoFuture;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::atomic::Ordering;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use inplace::connector::{
@@ -15,7 +15,9 @@ use inplace::connector::{
 };
 use inplace::{Error, Fingerprint, Future, Key, Promise, Store};
 use nix::sys::wait::WaitStatus;
-use support::futures::{Pipe, assert_clean, store, threads_named};
+use support::futures::{
+    Counting, Pipe, assert_clean, block_on, forbid_futex_waitv, store, threads_named,
+};
 use support::{alone, eventually, in_child, start_child, watch};
 
 type Numbers = Vec<u64>;
@@ -28,43 +30,6 @@ fn start(name: &str) -> (std::sync::MutexGuard<'static, ()>, Store, inplace::Reg
     eventually("threads of other tests end", || threads_named(WAITER) == 0);
     let (store, registration) = store(name);
     (alone, store, registration)
-}
-
-struct Unpark(std::thread::Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
-/// The barest of executors.
-fn block_on<F: IntoFuture>(future: F) -> F::Output {
-    let waker = Arc::new(Unpark(std::thread::current())).into();
-    let mut context = Context::from_waker(&waker);
-    let mut future = pin!(future.into_future());
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
-/// Counts how often it was called.
-#[derive(Default)]
-struct Counting(AtomicUsize);
-
-impl Wake for Counting {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-impl Counting {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
 }
 
 fn promises(store: &Store, count: usize) -> Vec<(Promise<Numbers>, Future<Numbers>)> {
@@ -467,29 +432,6 @@ fn of_a_connector_that_is_told_of_nothing_promises_are_looked_at_from_time_to_ti
     }
     let (promise, _future) = store.promise::<Numbers>().unwrap();
     assert!(matches!(promise.into_token(), Err(Error::Unsupported { .. })));
-}
-
-/// From now on this process's `futex_waitv` is a system call that does not exist.
-fn forbid_futex_waitv() {
-    let step = |code: u32, jump: (u8, u8), k: u32| libc::sock_filter {
-        code: code as u16,
-        jt: jump.0,
-        jf: jump.1,
-        k,
-    };
-    let mut filter = [
-        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, (0, 0), 0),
-        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, (0, 1), libc::SYS_futex_waitv as u32),
-        step(libc::BPF_RET | libc::BPF_K, (0, 0), libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32),
-        step(libc::BPF_RET | libc::BPF_K, (0, 0), libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the kernel copies the program, which lives until the call returns.
-    let outcome = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            | libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-    };
-    assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
 }
 
 #[test]

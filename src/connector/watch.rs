@@ -31,13 +31,11 @@ pub struct Watch {
 
 impl Watch {
     /// A watch that lasts until `kept` is dropped.
-    #[must_use]
     pub fn new(kept: impl Send + Sync + 'static) -> Self {
         Self { _kept: Some(Box::new(kept)) }
     }
 
     /// Of a promise that is kept or broken already: `waker` has been called.
-    #[must_use]
     pub fn over(waker: &Waker) -> Self {
         waker.wake_by_ref();
         Self { _kept: None }

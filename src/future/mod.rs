@@ -60,7 +60,6 @@ impl<C> Store<C> {
     }
 
     /// What waits for a promised object, by its key.
-    #[must_use]
     pub fn future<T: ?Sized>(&self, key: Key) -> Future<T, C>
     where
         C: Codec<T>,

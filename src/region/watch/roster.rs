@@ -38,6 +38,17 @@ struct Sleeper {
     attend_at: Instant,
     /// Since when there is nothing to watch.
     idle_since: Option<Instant>,
+    /// Its thread has gone to sleep, or is about to.
+    is_asleep: bool,
+    /// What else it sleeps on, or will: bells that nobody listens to any more. Who comes soon need not wake it.
+    stale: Vec<Stale>,
+}
+
+/// A bell without a handle of its region.
+struct Stale {
+    name: (u64, usize),
+    heard: u32,
+    word: Awaited,
 }
 
 /// A bell of a region that somebody listens to.
@@ -64,11 +75,11 @@ pub(super) struct Timer {
     pub(super) waker: Arc<Waker>,
 }
 
-/// Where a watch stands: its sleeper, and its region's address and bell unless it is a timer.
+/// Where a watch stands: its sleeper, and its region and bell unless it is a timer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     sleeper: usize,
-    bell: Option<(usize, usize)>,
+    bell: Option<(u64, usize)>,
 }
 
 /// What is to be done for a sleeper once the lock is given back.
@@ -111,13 +122,17 @@ pub(super) struct Sleep {
     pub(super) limit: Duration,
 }
 
-fn address_of(region: &Region) -> usize {
-    std::ptr::from_ref(region.attachment).addr()
-}
-
 impl Bell {
-    fn is(&self, (address, bell): (usize, usize)) -> bool {
-        self.bell == bell && address_of(&self.region) == address
+    fn name(&self) -> (u64, usize) {
+        (self.region.id(), self.bell)
+    }
+
+    fn word(&self) -> Awaited {
+        Awaited::shared(&self.region.attachment.segment.header().bells[self.bell], self.heard)
+    }
+
+    fn stale(&self) -> Stale {
+        Stale { name: self.name(), heard: self.heard, word: self.word() }
     }
 
     /// Z1 and Z2: takes out who has something to hear, if it rang.
@@ -142,24 +157,51 @@ impl Sleeper {
             timers: Vec::new(),
             attend_at: Instant::now(),
             idle_since: None,
+            is_asleep: false,
+            stale: Vec::new(),
         }
     }
 
-    /// Has its thread look again, when there is more to watch.
+    /// Has its thread look again, when there is more to watch; one that is awake does so anyway.
     fn call(&mut self, at: usize) -> Errand {
-        self.control.fetch_add(1, Ordering::Relaxed);
-        if std::mem::replace(&mut self.has_thread, true) {
-            Errand::Wake(self.control)
-        } else {
-            Errand::Start(at)
+        if !std::mem::replace(&mut self.has_thread, true) {
+            return Errand::Start(at);
         }
+        if !self.is_asleep {
+            return Errand::Nothing;
+        }
+        self.control.fetch_add(1, Ordering::Relaxed);
+        Errand::Wake(self.control)
+    }
+
+    fn keep_stale(&mut self, bell: &Bell) {
+        let stale = bell.stale();
+        if self.stale.iter().all(|known| (known.name, known.heard) != (stale.name, stale.heard)) {
+            self.stale.push(stale);
+        }
+    }
+
+    /// [`call`](Self::call) for a bell, on which the thread may be asleep already.
+    fn call_for(&mut self, at: usize, (name, heard): ((u64, usize), u32)) -> Errand {
+        let is_it = |stale: &Stale| stale.name == name && stale.heard == heard;
+        if self.has_thread && self.is_asleep && self.stale.iter().any(is_it) {
+            return Errand::Nothing;
+        }
+        self.call(at)
     }
 
     fn round(&mut self) -> Round {
         let (now, mut work) = (Instant::now(), Work::default());
+        if std::mem::take(&mut self.is_asleep) {
+            // Without a handle nobody can tell whether they rang.
+            self.stale.clear();
+        }
         self.bells.iter_mut().for_each(|bell| bell.look(&mut work.wakers));
         let silent = self.bells.extract_if(.., |bell| bell.watched.is_empty());
-        work.dropped.extend(silent.map(|bell| bell.region));
+        for bell in silent.collect::<Vec<_>>() {
+            self.keep_stale(&bell);
+            work.dropped.push(bell.region);
+        }
         for timer in self.timers.iter_mut().filter(|timer| timer.due <= now) {
             timer.due = now + timer.interval;
             work.timers.push(timer.waker.clone());
@@ -172,13 +214,15 @@ impl Sleeper {
             self.idle_since = None;
             return Round::Work(work);
         }
+        // Who listens to a stale bell from now on does not wake the thread, and may have a dead promiser, too.
         let ends = [
             (!self.bells.is_empty()).then_some(self.attend_at),
             self.timers.iter().map(|timer| timer.due).min(),
+            (!self.stale.is_empty()).then_some(now + SLICE),
         ];
         let end = ends.into_iter().flatten().min();
         let idle_end = *self.idle_since.get_or_insert(now) + LINGER;
-        if end.is_some() {
+        if !self.bells.is_empty() || !self.timers.is_empty() {
             self.idle_since = None;
         } else if idle_end <= now {
             self.has_thread = false;
@@ -187,13 +231,14 @@ impl Sleeper {
         Round::Sleep(self.sleep(end.unwrap_or(idle_end).saturating_duration_since(now)))
     }
 
-    fn sleep(&self, limit: Duration) -> Sleep {
+    fn sleep(&mut self, limit: Duration) -> Sleep {
         let expected = self.control.load(Ordering::Relaxed);
-        let bells = self.bells.iter().map(|bell| {
-            let words = &bell.region.attachment.segment.header().bells;
-            Awaited::shared(&words[bell.bell], bell.heard)
-        });
-        let words = std::iter::once(Awaited::private(self.control, expected)).chain(bells);
+        self.is_asleep = true;
+        self.stale.retain(|stale| self.bells.iter().all(|bell| bell.name() != stale.name));
+        self.stale.truncate(ANY_MAX - 1 - self.bells.len());
+        let words = std::iter::once(Awaited::private(self.control, expected))
+            .chain(self.bells.iter().map(Bell::word))
+            .chain(self.stale.iter().map(|stale| stale.word));
         Sleep { words: words.collect(), control: self.control, expected, limit }
     }
 
@@ -202,8 +247,8 @@ impl Sleeper {
         let mut regions: Vec<(Region, Vec<ObjectId>)> = Vec::new();
         for bell in &self.bells {
             let ids = bell.watched.iter().map(|watched| watched.id);
-            let address = address_of(&bell.region);
-            match regions.iter_mut().find(|(region, _)| address_of(region) == address) {
+            let id = bell.region.id();
+            match regions.iter_mut().find(|(region, _)| region.id() == id) {
                 Some((_, known)) => known.extend(ids),
                 None => regions.push((bell.region.clone(), ids.collect())),
             }
@@ -234,10 +279,10 @@ impl Roster {
         (bell, heard): (usize, u32),
         watched: Watched,
     ) -> (Place, Errand) {
-        let name = (address_of(region), bell);
+        let name = (region.id(), bell);
         let place = |sleeper| Place { sleeper, bell: Some(name) };
         for (at, sleeper) in self.sleepers.iter_mut().enumerate() {
-            if let Some(bell) = sleeper.bells.iter_mut().find(|bell| bell.is(name)) {
+            if let Some(bell) = sleeper.bells.iter_mut().find(|bell| bell.name() == name) {
                 bell.watched.push(watched);
                 // A thread that listens to the bell already looks at whatever stands here when it rings.
                 let errand = if sleeper.has_thread { Errand::Nothing } else { sleeper.call(at) };
@@ -252,7 +297,7 @@ impl Roster {
         }
         let watched = vec![watched];
         sleeper.bells.push(Bell { region: region.clone(), bell, heard, watched });
-        (place(at), sleeper.call(at))
+        (place(at), sleeper.call_for(at, (name, heard)))
     }
 
     pub(super) fn add_timer(&mut self, timer: Timer) -> (Place, Errand) {
@@ -276,12 +321,16 @@ impl Roster {
             removed._timer = at.map(|at| sleeper.timers.swap_remove(at));
             return removed;
         };
-        let Some(at) = sleeper.bells.iter().position(|bell| bell.is(name)) else { return removed };
+        let Some(at) = sleeper.bells.iter().position(|bell| bell.name() == name) else {
+            return removed;
+        };
         let watched = &mut sleeper.bells[at].watched;
         let found = watched.iter().position(|watched| watched.number == number);
         removed._watched = found.map(|found| watched.swap_remove(found));
         if watched.is_empty() {
-            removed._region = Some(sleeper.bells.swap_remove(at).region);
+            let bell = sleeper.bells.swap_remove(at);
+            sleeper.keep_stale(&bell);
+            removed._region = Some(bell.region);
         }
         removed
     }
@@ -296,6 +345,7 @@ impl Roster {
         let mut work = Work::default();
         let Some(sleeper) = self.sleepers.get_mut(at) else { return work };
         sleeper.has_thread = false;
+        sleeper.stale.clear();
         for bell in sleeper.bells.drain(..) {
             work.wakers.extend(bell.watched.into_iter().map(|watched| watched.waker));
             work.dropped.push(bell.region);
