@@ -1,5 +1,6 @@
 //! Everything that can go wrong, each with what was expected, what was found and what to do.
 
+use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 
 /// The result of every fallible operation of this crate.
@@ -177,9 +178,23 @@ pub enum Error {
         /// The key.
         key: Key,
     },
-    /// Whoever promised the object died, failed or cancelled.
-    #[error("{key} will never have a value: its producer died, failed or cancelled")]
+    /// Whoever promised the object died, or gave it up without a word.
+    #[error("{key} will never have a value: its producer died, or gave it up")]
     Broken {
+        /// The key.
+        key: Key,
+    },
+    /// Whoever promised the object failed, and said why.
+    #[error("{key} will never have a value: its producer failed: {message}")]
+    Failed {
+        /// The key.
+        key: Key,
+        /// What the producer said.
+        message: String,
+    },
+    /// Whoever promised the object cancelled the promise.
+    #[error("{key} will never have a value: its producer cancelled the promise, or dropped it")]
+    Cancelled {
         /// The key.
         key: Key,
     },
@@ -295,6 +310,17 @@ pub enum Error {
 impl Error {
     pub(crate) fn system(operation: &'static str, source: impl Into<std::io::Error>) -> Self {
         Self::System { operation, source: source.into() }
+    }
+
+    /// Why an object with that fingerprint and these bytes is no value, if it is none.
+    pub(crate) fn of_outcome(key: Key, fingerprint: Fingerprint, bytes: &[u8]) -> Option<Self> {
+        if fingerprint == Fingerprint::CANCELLED {
+            Some(Self::Cancelled { key })
+        } else if fingerprint == Fingerprint::FAILED {
+            Some(Self::Failed { key, message: String::from_utf8_lossy(bytes).into_owned() })
+        } else {
+            None
+        }
     }
 
     pub(crate) fn corrupt(what: impl Into<String>) -> Self {

@@ -22,6 +22,17 @@ impl Fingerprint {
     /// Raw bytes: what objects without a type carry.
     pub const BYTES: Self = Self::of("inplace::bytes");
 
+    /// Why a promise was failed: the text its promiser gave, in the place of a value.
+    pub const FAILED: Self = Self::of("inplace::failed");
+
+    /// That a promise was cancelled, in the place of a value.
+    pub const CANCELLED: Self = Self::of("inplace::cancelled");
+
+    /// Whether a slot's fingerprint says that there is no value, and why.
+    pub(crate) const fn is_outcome(raw: u64) -> bool {
+        raw == Self::FAILED.0 || raw == Self::CANCELLED.0
+    }
+
     /// The fingerprint that starts with a name.
     #[must_use]
     pub const fn of(name: &str) -> Self {

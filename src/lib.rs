@@ -43,6 +43,7 @@
 //! | objects that are evicted at the end of a scope, at a time, with the process | [`Store::scope`], [`Store::lease`], [`Store::process_lifetime`] |
 //! | objects with one owner, who hands them over | [`Store::own`], [`Owned`], [`OwnedToken`] |
 //! | memory that a producer fills in place | [`Region::loan`] |
+//! | a value that is promised, awaited, handed over | [`Store::promise`], [`Promise`], [`Future`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
@@ -100,6 +101,8 @@ pub mod connector;
 #[cfg(not(loom))]
 pub mod cookbook;
 #[cfg(not(loom))]
+pub mod future;
+#[cfg(not(loom))]
 pub mod lifetime;
 #[cfg(not(loom))]
 pub mod metrics;
@@ -120,6 +123,7 @@ mod models;
 #[cfg(not(loom))]
 mod offered {
     pub use crate::codec::Storable;
+    pub use crate::future::{Future, Promise, PromiseToken};
     pub use crate::lifetime::{Lease, ProcessLifetime, Scope};
     pub use crate::owned::{Owned, OwnedToken};
     pub use crate::proxy::{Proxy, ProxyOptions};

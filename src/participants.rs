@@ -187,6 +187,19 @@ pub(crate) fn anybody_stays(segment: &Segment, source: &Source<'_>) -> Result<bo
     Ok(false)
 }
 
+/// Whether the process lives that took the entry for the `incarnation`th time.
+pub(crate) fn is_still_alive(
+    segment: &Segment,
+    source: &Source<'_>,
+    (participant, incarnation): (ParticipantId, u64),
+) -> Result<bool> {
+    let held = is_alive(source, participant)?;
+    // After the byte: did another hold it, the entry was vacated before.
+    let word = word_of(segment, participant);
+    let is_gone = matches!(word.presence(), None | Some(Presence::Vacant | Presence::Dying));
+    Ok(held && !is_gone && word.incarnation() == incarnation)
+}
+
 /// Whether an entry needs undoing: it is in use, and its process is gone.
 pub(crate) fn looks_dead(
     segment: &Segment,

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod options;
+mod pool;
 mod takers;
 mod wire;
 
@@ -115,14 +116,6 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
         self
     }
 
-    /// The store the object is in.
-    pub(crate) fn store(&self) -> Result<Arc<Inner>> {
-        match &self.home {
-            Home::Open(store) => Ok(store.clone()),
-            Home::Named(reference) => registry::resolve(reference, self.key),
-        }
-    }
-
     /// Waits, when it is resolved, for a value that is promised.
     #[must_use]
     pub fn wait_on_resolve(mut self) -> Self {
@@ -195,6 +188,14 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
         match &self.home {
             Home::Open(store) => self.race_in(store),
             Home::Named(reference) => self.race_in(&*registry::resolve(reference, self.key)?),
+        }
+    }
+
+    /// The store the object is in, opened if it is not.
+    pub(crate) fn store(&self) -> Result<Arc<Inner>> {
+        match &self.home {
+            Home::Open(store) => Ok(store.clone()),
+            Home::Named(reference) => registry::resolve(reference, self.key),
         }
     }
 

@@ -19,7 +19,7 @@ const LATER: Duration = Duration::from_secs(7200);
 struct World {
     region: Region,
     object: Key,
-    offer: u32,
+    offer: u64,
     /// Where an owned object's token is, and what it is.
     store: Store<Raw>,
     token: Option<OwnedToken<[u8], Raw>>,
@@ -28,7 +28,7 @@ struct World {
 struct Victim {
     region: Region,
     object: Key,
-    offer: u32,
+    offer: u64,
     bytes: Vec<u8>,
     deadline: Deadline,
     store: Store<Raw>,
@@ -70,7 +70,7 @@ fn overdue() -> World {
 
 fn offered() -> World {
     let world = world(Term::Process);
-    let offer = world.region.offer(world.object).unwrap();
+    let offer = world.region.offer_object(world.object).unwrap();
     World { offer, ..world }
 }
 
@@ -79,7 +79,7 @@ fn offered_by_the_dead() -> World {
     let world = plain();
     let code = support::in_child(|| {
         world.region.bind_to_process(world.object).unwrap();
-        world.region.offer(world.object).unwrap() as i32
+        world.region.offer_object(world.object).unwrap() as i32
     });
     World { offer: code as u32, ..world }
 }
@@ -143,16 +143,16 @@ fn lift(victim: &mut Victim) {
 }
 
 fn offer(victim: &mut Victim) {
-    let _ = victim.region.offer(victim.object);
+    let _ = victim.region.offer_object(victim.object);
 }
 
 fn offer_and_adopt(victim: &mut Victim) {
-    let Ok(offer) = victim.region.offer(victim.object) else { return };
-    let _ = victim.region.adopt(victim.object, offer);
+    let Ok(offer) = victim.region.offer_object(victim.object) else { return };
+    let _ = victim.region.adopt_object(victim.object, offer);
 }
 
 fn adopt(victim: &mut Victim) {
-    let _ = victim.region.adopt(victim.object, victim.offer);
+    let _ = victim.region.adopt_object(victim.object, victim.offer);
 }
 
 fn evict_bound(victim: &mut Victim) {
@@ -228,7 +228,7 @@ fn gone_or_still_offered(world: World) {
     let is_there = world.region.exists(world.object).unwrap();
     let adopted = match world.token {
         Some(token) => token.adopt().map(drop).is_ok(),
-        None => world.region.adopt(world.object, world.offer).is_ok(),
+        None => world.region.adopt_object(world.object, world.offer).is_ok(),
     };
     assert_eq!(adopted, is_there);
     assert_empties(&world.region, &[]);

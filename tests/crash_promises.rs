@@ -5,9 +5,11 @@ mod support;
 
 use std::time::Duration;
 
-use inplace::connector::BlockWriter;
-use inplace::{Error, Fingerprint, Key, Region, RegionOptions};
+use inplace::codec::Raw;
+use inplace::connector::{BlockWriter, Offer, ShmConnector};
+use inplace::{Error, Fingerprint, Key, Promise, Region, RegionOptions, Store};
 use nix::sys::wait::WaitStatus;
+use support::shared::{Atomics, Shared};
 use support::steps::kill::{Case, Start, assert_empties, assert_recovers, helper, keeper};
 use support::steps::sweep::{Operation, sweep};
 use support::steps::traced::await_sleep;
@@ -17,6 +19,8 @@ use support::{Forked, payload};
 struct World {
     region: Region,
     promise: Key,
+    /// What names the promise of another process.
+    offer: Option<Offer>,
     /// Who keeps the promise, or is about to keep it.
     another: Option<Forked>,
     /// Who waits for it.
@@ -26,6 +30,8 @@ struct World {
 struct Victim {
     region: Region,
     promise: Key,
+    offer: Option<Offer>,
+    typed: Option<Promise<[u8], Raw>>,
     bytes: Vec<u8>,
 }
 
@@ -41,7 +47,7 @@ fn region() -> Region {
 fn promised() -> World {
     let region = region();
     let promise = region.reserve().unwrap();
-    World { region, promise, another: None, waiter: None }
+    World { region, promise, offer: None, another: None, waiter: None }
 }
 
 /// Another process promises, and dies.
@@ -49,7 +55,7 @@ fn promised_by_the_dead() -> World {
     let region = region();
     assert_eq!(support::in_child(|| region.reserve().map_or(1, |_| 0)), 0);
     let promise = region.keys().unwrap()[0];
-    World { region, promise, another: None, waiter: None }
+    World { region, promise, offer: None, another: None, waiter: None }
 }
 
 /// Another process is writing the value, and goes no further.
@@ -62,7 +68,69 @@ fn being_filled() -> World {
 }
 
 fn arrive(world: World) -> Victim {
-    Victim { region: world.region, promise: world.promise, bytes: payload::make(2, 48) }
+    let World { region, promise, offer, .. } = world;
+    Victim { region, promise, offer, typed: None, bytes: payload::make(2, 48) }
+}
+
+/// What one process tells the other of its promise.
+#[derive(Default)]
+struct Told(std::sync::atomic::AtomicU64, std::sync::atomic::AtomicU64);
+
+// SAFETY: made of atomics only.
+unsafe impl Atomics for Told {}
+
+/// Another process promises, and offers the promise.
+fn offered() -> World {
+    let (region, told) = (region(), Shared::<Told>::new());
+    let sender = keeper(|ready| {
+        let offer = region.offer_promise(region.reserve().unwrap()).unwrap();
+        told.0.store(offer.keeping(), std::sync::atomic::Ordering::SeqCst);
+        told.1.store(offer.incarnation(), std::sync::atomic::Ordering::SeqCst);
+        let _ = ready();
+    });
+    let read = |word: &std::sync::atomic::AtomicU64| word.load(std::sync::atomic::Ordering::SeqCst);
+    let offer = Some(Offer::new(read(&told.0), read(&told.1)));
+    let promise = region.keys().unwrap()[0];
+    World { region, promise, offer, another: Some(sender), waiter: None }
+}
+
+/// And dies.
+fn offered_by_the_dead() -> World {
+    let mut world = offered();
+    world.another.take().unwrap().kill();
+    world
+}
+
+fn adopt(victim: &mut Victim) {
+    let _ = victim.region.adopt_promise(victim.promise, victim.offer.unwrap());
+}
+
+fn offer(victim: &mut Victim) {
+    let _ = victim.region.offer_promise(victim.promise);
+}
+
+fn fail_with_a_reason(victim: &mut Victim) {
+    let _ = victim.region.fail_with(victim.promise, "why");
+}
+
+fn cancel(victim: &mut Victim) {
+    let _ = victim.region.cancel(victim.promise);
+}
+
+/// The victim promises through a store.
+fn promise_typed_and_arrive(world: World) -> Victim {
+    let connector = ShmConnector::new(world.region.clone());
+    let store = Store::builder("crash").connector(connector).codec(Raw).open().unwrap();
+    let (promise, _) = store.promise::<[u8]>().unwrap();
+    Victim { promise: promise.key(), typed: Some(promise), ..arrive(world) }
+}
+
+fn set_typed(victim: &mut Victim) {
+    let _ = victim.typed.as_ref().unwrap().set(&victim.bytes);
+}
+
+fn drop_typed(victim: &mut Victim) {
+    drop(victim.typed.take());
 }
 
 /// The victim promises, and waiters wait for that.
@@ -80,7 +148,7 @@ fn set(victim: &mut Victim) {
 }
 
 fn set_after_too_small_a_guess(victim: &mut Victim) {
-    let Victim { region, promise, bytes } = victim;
+    let Victim { region, promise, bytes, .. } = victim;
     let _ = region.set_with(*promise, 8, Fingerprint::BYTES, &mut |out| {
         out.write(bytes);
         Ok(())
@@ -89,7 +157,7 @@ fn set_after_too_small_a_guess(victim: &mut Victim) {
 
 /// Copying a span would be a step per byte: only its start is written.
 fn set_a_span(victim: &mut Victim) {
-    let Victim { region, promise, bytes } = victim;
+    let Victim { region, promise, bytes, .. } = victim;
     let _ = region.set_with(*promise, 150_000, Fingerprint::BYTES, &mut |out| {
         out.write(bytes);
         Ok(())
@@ -111,7 +179,7 @@ fn set_given_up_alone(victim: &mut Victim) {
 }
 
 fn set_of_an_evicted(victim: &mut Victim) {
-    let Victim { region, promise, bytes } = victim;
+    let Victim { region, promise, bytes, .. } = victim;
     let _ = region.set_with(*promise, 48, Fingerprint::BYTES, &mut |out| {
         region.evict(*promise)?;
         out.write(bytes);
@@ -149,13 +217,16 @@ fn is_settled(mut world: World) {
         another.kill();
     }
     // Whoever waits may have reaped before.
-    assert!(world.region.reap().unwrap() <= 2);
+    assert!(world.region.reap().unwrap() <= 3);
     for key in world.region.keys().unwrap() {
         match world.region.wait(key, Some(Duration::ZERO)) {
             Ok(view) => assert_eq!(payload::blame(Some(2), &view), None),
             Err(Error::Broken { .. }) => {
                 assert!(!world.region.exists(key).unwrap());
                 assert!(matches!(world.region.set(key, b"late"), Err(Error::Broken { .. })));
+            }
+            Err(Error::Failed { .. } | Error::Cancelled { .. }) => {
+                assert!(!world.region.exists(key).unwrap() && world.region.evict(key).unwrap());
             }
             Err(Error::TimedOut { .. }) => {
                 assert_eq!(key, world.promise, "nobody alive keeps it");
@@ -191,6 +262,7 @@ fn wait_in_another(world: &mut World) {
     let waiter = helper(|| match world.region.wait(world.promise, None) {
         Ok(view) => i32::from(payload::blame(Some(2), &view).is_some()),
         Err(Error::Broken { .. } | Error::NotFound { .. }) => 0,
+        Err(Error::Failed { .. } | Error::Cancelled { .. }) => 0,
         Err(_) => 2,
     });
     await_sleep(waiter.0);
@@ -243,8 +315,27 @@ fn seekers() -> Vec<Operation> {
     ]
 }
 
+fn owners() -> Vec<Operation> {
+    let own: Start<World, Victim> = (unpromised, promise_and_arrive);
+    let typed: Start<World, Victim> = (unpromised, promise_typed_and_arrive);
+    let offered: Start<World, Victim> = (offered, arrive);
+    let by_the_dead: Start<World, Victim> = (offered_by_the_dead, arrive);
+    vec![
+        Case::new("offer", own, offer, is_settled).operation(),
+        Case::new("adopt", offered, adopt, is_settled).operation(),
+        Case::new("adopt, awaited", offered, adopt, is_settled).before(wait_in_another).operation(),
+        Case::new("adopt, from the dead", by_the_dead, adopt, is_settled).operation(),
+        Case::new("fail, with a reason", own, fail_with_a_reason, is_settled).operation(),
+        Case::new("cancel, awaited", own, cancel, is_settled).before(await_the_victims).operation(),
+        Case::new("set, typed, awaited", typed, set_typed, is_settled)
+            .before(await_the_victims)
+            .operation(),
+        Case::new("drop of a promise", typed, drop_typed, is_settled).operation(),
+    ]
+}
+
 #[test]
 fn killed_at_any_instruction_of_an_operation_on_promises_no_one_waits_in_vain() {
-    let operations: Vec<_> = makers().into_iter().chain(seekers()).collect();
+    let operations: Vec<_> = makers().into_iter().chain(seekers()).chain(owners()).collect();
     sweep("promises", 10, &operations);
 }

@@ -95,7 +95,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
-    &["lifetime", "owned"],
+    &["future", "lifetime", "owned"],
     &["cookbook", "models"],
 ];
 

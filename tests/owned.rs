@@ -279,7 +279,7 @@ fn a_token_of_the_dead_is_worth_nothing_to_whoever_has_their_number_now() {
     // Nor does a forged one take what was never offered.
     let key = region.keys().unwrap()[0];
     for offer in 0..4 {
-        assert!(matches!(region.adopt(key, offer), Err(Error::AlreadyAdopted { .. })));
+        assert!(matches!(region.adopt_object(key, offer), Err(Error::AlreadyAdopted { .. })));
     }
     assert_eq!(left(&region), 1);
     next.kill();
@@ -375,7 +375,7 @@ fn what_another_process_owns_is_not_claimed() {
         || region.check().unwrap().bound == 1,
     );
     assert!(matches!(proxy.clone().into_owned(), Err(Error::NotOwner { .. })));
-    assert!(matches!(region.offer(proxy.key()), Err(Error::NotOwner { .. })));
+    assert!(matches!(region.offer_object(proxy.key()), Err(Error::NotOwner { .. })));
     assert!(matches!(region.unbind_from_process(proxy.key()), Err(Error::NotOwner { .. })));
     owner.kill();
     assert_eq!(left(&region), 0);

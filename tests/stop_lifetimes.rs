@@ -56,7 +56,7 @@ const NOT_OWNER: u64 = 3;
 const ALREADY_ADOPTED: u64 = 4;
 const OFFER: u64 = 100;
 /// What a token says that is tried, whether there was such an offer or not.
-const TOKEN: u32 = 1;
+const TOKEN: u64 = 1;
 
 /// The sequential model: one object, or what is left of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,7 +65,7 @@ struct Model {
     is_overdue: bool,
     owner: Option<Who>,
     is_offered: bool,
-    offers: u32,
+    offers: u64,
 }
 
 const PLAIN: Model =
@@ -96,7 +96,7 @@ impl Model {
             Op::Lift if is_mine => self.owner = None,
             Op::Offer if is_mine => {
                 (self.is_offered, self.offers) = (true, self.offers + 1);
-                return OFFER + u64::from(self.offers);
+                return OFFER + self.offers;
             }
             Op::Bind | Op::Lift | Op::Offer => return NOT_OWNER,
             Op::Adopt if self.is_offered && self.offers == TOKEN => {
@@ -148,7 +148,7 @@ impl World {
     fn bind(&self, start: Model) {
         self.region.bind_to_process(self.object).unwrap();
         if start.is_offered {
-            assert_eq!(self.region.offer(self.object).unwrap(), TOKEN);
+            assert_eq!(self.region.offer_object(self.object).unwrap(), TOKEN);
         }
     }
 
@@ -158,8 +158,8 @@ impl World {
         said(match op {
             Op::Bind => region.bind_to_process(*object).map(done),
             Op::Lift => region.unbind_from_process(*object).map(done),
-            Op::Offer => region.offer(*object).map(|number| OFFER + u64::from(number)),
-            Op::Adopt => region.adopt(*object, TOKEN).map(done),
+            Op::Offer => region.offer_object(*object).map(|number| OFFER + number),
+            Op::Adopt => region.adopt_object(*object, TOKEN).map(done),
             Op::EvictBound => region.evict_bound(*object).map(u64::from),
             Op::Evict => region.evict(*object).map(u64::from),
             Op::Get => region.get(*object).map(|view| u64::from(view.is_some())),

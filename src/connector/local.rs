@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::connector::config::{ConnectorConfig, check_name};
 use crate::connector::heap::HeapBytes;
-use crate::connector::{Block, Connector, Deferrable, Fill, Lasting, Loan, Loaning, hold_at_fork};
+use crate::connector::{
+    Block, Connector, Deferrable, Fill, Lasting, Loan, Loaning, Offer, Watch, hold_at_fork,
+};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -59,8 +62,22 @@ type Shard = HashMap<u64, Entry>;
 
 enum Entry {
     Ready(Object),
-    Pending(Vec<Thread>),
+    Pending(Promise),
     Broken,
+}
+
+/// Who waits for a value, and how often whoever owes it has changed.
+#[derive(Default)]
+struct Promise {
+    threads: Vec<Thread>,
+    listeners: Vec<Listener>,
+    hands: u64,
+}
+
+struct Listener {
+    number: u64,
+    process: u32,
+    waker: Waker,
 }
 
 impl LocalConnector {
@@ -156,28 +173,77 @@ impl Dictionary {
         Ok(())
     }
 
-    /// The value of `key` if there is one now; else leaves the current thread to be woken.
-    fn poll(&self, key: Key) -> Result<Option<Block>> {
+    /// The value of `key` if there is one now; else leaves the current thread to be woken, if it `stays`.
+    fn poll(&self, key: Key, stays: bool) -> Result<Option<Block>> {
         self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
             None => Err(Error::NotFound { key }),
             Some(Entry::Broken) => Err(Error::Broken { key }),
             Some(Entry::Ready(object)) => Ok(Some(object.block.clone())),
-            Some(Entry::Pending(waiters)) => {
+            Some(Entry::Pending(promise)) => {
                 let me = std::thread::current();
-                if waiters.iter().all(|waiter| waiter.id() != me.id()) {
-                    waiters.push(me);
+                if stays && promise.threads.iter().all(|waiter| waiter.id() != me.id()) {
+                    promise.threads.push(me);
                 }
                 Ok(None)
             }
+        })
+    }
+
+    /// What `use_it` makes of a promise.
+    fn with_promise<R>(
+        &self,
+        key: Key,
+        use_it: impl FnOnce(&mut Promise) -> Result<R>,
+    ) -> Result<R> {
+        self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
+            None => Err(Error::NotFound { key }),
+            Some(Entry::Ready(_)) => Err(Error::AlreadySet { key }),
+            Some(Entry::Broken) => Err(Error::Broken { key }),
+            Some(Entry::Pending(promise)) => use_it(promise),
         })
     }
 }
 
 impl Entry {
     fn wake(self) {
-        if let Self::Pending(waiters) = self {
-            waiters.iter().for_each(Thread::unpark);
+        if let Self::Pending(promise) = self {
+            promise.threads.iter().for_each(Thread::unpark);
+            promise.listeners.into_iter().for_each(Listener::wake);
         }
+    }
+}
+
+impl Listener {
+    /// One of the parent's means nothing in a forked child, not even to be dropped.
+    fn wake(self) {
+        if self.process == std::process::id() {
+            self.waker.wake();
+        } else {
+            std::mem::forget(self.waker);
+        }
+    }
+}
+
+/// A waker in the list of a promise, until this is dropped.
+struct Listed {
+    dictionary: Weak<Dictionary>,
+    key: Key,
+    number: u64,
+    process: u32,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let Some(dictionary) = self.dictionary.upgrade() else { return };
+        if self.process != std::process::id() {
+            return;
+        }
+        let removed = dictionary.with_promise(self.key, |promise| {
+            let is_it = |listener: &Listener| listener.number == self.number;
+            let at = promise.listeners.iter().position(is_it);
+            Ok(at.map(|at| promise.listeners.swap_remove(at)))
+        });
+        drop(removed);
     }
 }
 
@@ -208,8 +274,10 @@ impl Connector for LocalConnector {
     }
 
     fn exists(&self, key: Key) -> Result<bool> {
-        let there = |shard: &mut Shard| matches!(shard.get(&key.object()), Some(Entry::Ready(_)));
-        Ok(self.owning(key)?.with(key.object(), there))
+        self.owning(key)?.with(key.object(), |shard| {
+            let value = |block: &Block| !Fingerprint::is_outcome(block.fingerprint().get());
+            Ok(matches!(shard.get(&key.object()), Some(Entry::Ready(object)) if value(&object.block)))
+        })
     }
 
     fn evict(&self, key: Key) -> Result<bool> {
@@ -251,7 +319,7 @@ impl Connector for LocalConnector {
 
 impl Deferrable for LocalConnector {
     fn reserve(&self) -> Result<Key> {
-        Ok(self.open()?.add(Entry::Pending(Vec::new())))
+        Ok(self.open()?.add(Entry::Pending(Promise::default())))
     }
 
     fn set_with(
@@ -273,7 +341,7 @@ impl Deferrable for LocalConnector {
         let dictionary = self.owning(key)?;
         let begin = Instant::now();
         loop {
-            if let Some(block) = dictionary.poll(key)? {
+            if let Some(block) = dictionary.poll(key, timeout != Some(Duration::ZERO))? {
                 return Ok(block);
             }
             let waited = begin.elapsed();
@@ -283,6 +351,36 @@ impl Deferrable for LocalConnector {
             }
             std::thread::park_timeout(left.min(WAIT_SLICE));
         }
+    }
+
+    fn offer(&self, key: Key) -> Result<Offer> {
+        self.owning(key)?.with_promise(key, |promise| Ok(Offer::new(promise.hands, 0)))
+    }
+
+    fn adopt(&self, key: Key, offer: Offer) -> Result<()> {
+        self.owning(key)?.with_promise(key, |promise| {
+            if promise.hands != offer.keeping() {
+                return Err(Error::NotOwner { token: "promise" });
+            }
+            promise.hands += 1;
+            Ok(())
+        })
+    }
+
+    fn watch(&self, key: Key, waker: &Waker) -> Result<Watch> {
+        let dictionary = self.owning(key)?;
+        let number = dictionary.next.fetch_add(1, Ordering::Relaxed);
+        let process = std::process::id();
+        let mut listener = Some(Listener { number, process, waker: waker.clone() });
+        let listed = dictionary.with_promise(key, |promise| {
+            promise.listeners.extend(listener.take());
+            Ok(())
+        });
+        if listed.is_err() {
+            return Ok(Watch::over(waker));
+        }
+        let dictionary = Arc::downgrade(self.open()?);
+        Ok(Watch::new(Listed { dictionary, key, number, process }))
     }
 }
 

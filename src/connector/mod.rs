@@ -7,6 +7,7 @@ mod heap;
 mod loan;
 mod local;
 mod shm;
+mod watch;
 
 pub use block::Block;
 pub use config::{ConnectorConfig, CustomConfig, LocalConfig, ShmConfig};
@@ -14,15 +15,19 @@ pub use custom::{Factory, register_kind};
 pub use loan::Loan;
 pub use local::LocalConnector;
 pub use shm::ShmConnector;
+pub use watch::Watch;
+
+pub use crate::region::Offer;
 
 pub use crate::writer::{BlockWriter, Fill, FillBatch};
 
 pub(crate) use config::check_name;
 
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::deadline::{Deadline, Term};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::region::fork::{self, Hook};
@@ -36,6 +41,9 @@ pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
         let _ = fork::install();
     }
 }
+
+/// How often whoever waits for a connector that is told of nothing looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Stores bytes under keys it makes up. Objects are written once and never change.
 ///
@@ -178,11 +186,49 @@ pub trait Deferrable: Connector {
         fill: &mut Fill<'_>,
     ) -> Result<()>;
 
-    /// Says that the value will never come.
+    /// Says that the value will never come: whoever waits hears [`Error::Broken`].
     fn fail(&self, key: Key) -> Result<()>;
 
-    /// Waits for the value; `None` waits without limit.
+    /// Waits for the value; `None` waits without limit. What says why there is none
+    /// ([`fail_with`](Deferrable::fail_with), [`cancel`](Deferrable::cancel)) may be returned as it is, or as the error.
     fn wait(&self, key: Key, timeout: Option<Duration>) -> Result<Block>;
+
+    /// Says why the value will never come: whoever waits hears [`Error::Failed`]. Stores the text in the value's place,
+    /// under the fingerprint [`FAILED`](Fingerprint::FAILED).
+    fn fail_with(&self, key: Key, message: &str) -> Result<()> {
+        self.set_with(key, message.len(), Fingerprint::FAILED, &mut |out| {
+            out.write(message.as_bytes());
+            Ok(())
+        })
+    }
+
+    /// Takes the promise back: whoever waits hears [`Error::Cancelled`]. Stores nothing in the value's place, under the
+    /// fingerprint [`CANCELLED`](Fingerprint::CANCELLED).
+    fn cancel(&self, key: Key) -> Result<()> {
+        self.set_with(key, 0, Fingerprint::CANCELLED, &mut |_| Ok(()))
+    }
+
+    /// Offers a promise that this process keeps to whoever [adopts](Deferrable::adopt) it first; until then it is kept
+    /// here.
+    fn offer(&self, key: Key) -> Result<Offer> {
+        let _ = key;
+        Err(Error::Unsupported { connector: "store's", operation: "hand-over of promises" })
+    }
+
+    /// Keeps a promise in this process that another offered.
+    fn adopt(&self, key: Key, offer: Offer) -> Result<()> {
+        let _ = (key, offer);
+        Err(Error::Unsupported { connector: "store's", operation: "hand-over of promises" })
+    }
+
+    /// Has `waker` called, once or more often, when the promise is kept or never will be, until the watch is dropped;
+    /// at once where that is so already. Whoever is called looks with [`wait`](Deferrable::wait) and no time to wait.
+    ///
+    /// A connector that is told of nothing keeps this: its wakers are called every 10 ms.
+    fn watch(&self, key: Key, waker: &Waker) -> Result<Watch> {
+        let _ = key;
+        Watch::every(LOOK_AGAIN, waker)
+    }
 }
 
 /// A connector that lends the memory of an object before it is written.
@@ -212,11 +258,11 @@ pub trait Lasting: Connector {
 
     /// Offers an object that is bound to this process to whoever adopts it, and returns the number of the offer. Until
     /// then it still ends with this process. Errors as [`bind_to_process`](Self::bind_to_process).
-    fn offer(&self, key: Key) -> Result<u32>;
+    fn offer(&self, key: Key) -> Result<u64>;
 
     /// Binds an object to this process that was offered under that number. Of any number of adopters one gets it, the
     /// others hear [`Error::AlreadyAdopted`](crate::Error::AlreadyAdopted).
-    fn adopt(&self, key: Key, offer: u32) -> Result<()>;
+    fn adopt(&self, key: Key, offer: u64) -> Result<()>;
 
     /// Evicts an object if it is bound to this process and not offered; whether it did.
     fn evict_bound(&self, key: Key) -> Result<bool>;

@@ -1,9 +1,12 @@
 //! Shared memory: the connector that everything else is measured against.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use crate::connector::config::{ConnectorConfig, ShmConfig};
-use crate::connector::{Block, Connector, Deferrable, Fill, FillBatch, Lasting, Loan, Loaning};
+use crate::connector::{
+    Block, Connector, Deferrable, Fill, FillBatch, Lasting, Loan, Loaning, Offer, Watch,
+};
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -177,6 +180,28 @@ impl Deferrable for ShmConnector {
     fn wait(&self, key: Key, timeout: Option<Duration>) -> Result<Block> {
         self.region()?.wait(key, timeout).map(Block::from)
     }
+
+    fn fail_with(&self, key: Key, message: &str) -> Result<()> {
+        self.region()?.fail_with(key, message)
+    }
+
+    fn cancel(&self, key: Key) -> Result<()> {
+        self.region()?.cancel(key)
+    }
+
+    fn offer(&self, key: Key) -> Result<Offer> {
+        self.region()?.offer_promise(key)
+    }
+
+    fn adopt(&self, key: Key, offer: Offer) -> Result<()> {
+        self.region()?.adopt_promise(key, offer)
+    }
+
+    /// Called once, as soon as there is an answer, by the thread that listens for all promises of this process.
+    fn watch(&self, key: Key, waker: &Waker) -> Result<Watch> {
+        let watch = self.region()?.watch(key, waker)?;
+        Ok(watch.map_or_else(|| Watch::over(waker), Watch::new))
+    }
 }
 
 impl Loaning for ShmConnector {
@@ -202,12 +227,12 @@ impl Lasting for ShmConnector {
         self.region()?.unbind_from_process(key)
     }
 
-    fn offer(&self, key: Key) -> Result<u32> {
-        self.region()?.offer(key)
+    fn offer(&self, key: Key) -> Result<u64> {
+        self.region()?.offer_object(key)
     }
 
-    fn adopt(&self, key: Key, offer: u32) -> Result<()> {
-        self.region()?.adopt(key, offer)
+    fn adopt(&self, key: Key, offer: u64) -> Result<()> {
+        self.region()?.adopt_object(key, offer)
     }
 
     fn evict_bound(&self, key: Key) -> Result<bool> {

@@ -6,7 +6,12 @@ use crate::sync::{AtomicU32, AtomicU64, unmodelled};
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"INPLACE1");
 /// Counts up with every change of the layout or of a protocol.
 pub(crate) const LAYOUT_VERSION: u32 = 1;
-pub(crate) const WAIT_BUCKETS: usize = 64;
+/// Words that are rung for those who wait for many promises at once.
+pub(crate) const BELLS: usize = if cfg!(loom) { 1 } else { 64 };
+/// In a bell: somebody may sleep on it.
+pub(crate) const LISTENERS: u32 = 1;
+/// What a ring adds to a bell.
+pub(crate) const RING: u32 = 2;
 
 /// A hash over the sources of the layout, from `build.rs`.
 pub(crate) fn layout_fingerprint() -> u64 {
@@ -49,6 +54,6 @@ pub(crate) struct Header {
     pub(crate) seal: AtomicU64,
     pub(crate) spare: [unmodelled::AtomicU32; 8],
 
-    /// Futex words for those who wait for many things at once.
-    pub(crate) wait_buckets: [unmodelled::AtomicU32; WAIT_BUCKETS],
+    /// `rings 31 | LISTENERS 1`: futex words for those who wait for many promises at once.
+    pub(crate) bells: [AtomicU32; BELLS],
 }

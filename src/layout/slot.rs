@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::key::Key;
 use crate::layout::participant::ParticipantId;
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::AtomicU64;
 
 /// One index entry. Type-stable: a slot is always a slot.
 #[repr(C, align(64))]
@@ -22,10 +22,8 @@ pub(crate) struct Slot {
     pub(crate) link: AtomicU64,
     /// Of a version: the word it stands in.
     pub(crate) place: AtomicU64,
-    /// Who promised the value: 0 or a participant id + 1.
-    pub(crate) keeper: AtomicU32,
-    /// How often the slot's objects were offered to another process; never reset.
-    pub(crate) offers: AtomicU32,
+    /// What else its state needs. Of a promise: a [`KeeperWord`].
+    pub(crate) extra: AtomicU64,
     /// When the lease ends, in nanoseconds of CLOCK_BOOTTIME; 0 for none, or [`EXPIRED`].
     pub(crate) deadline: AtomicU64,
 }
@@ -248,6 +246,60 @@ impl fmt::Debug for ObjectId {
     }
 }
 
+/// How often a promise may change hands.
+pub(crate) const LAST_HANDS: u64 = (1 << 12) - 1;
+
+/// `generation 40 | hands 12 | keeper 12`: who keeps a promise since it was made or adopted. No two keepings have the same
+/// word: a token that names one is good for one adoption, whoever has the keeper's number by then.
+///
+/// The keeper is 0 for nobody, else a participant id + 1. All zeros is nobody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct KeeperWord(pub(crate) u64);
+
+impl KeeperWord {
+    pub(crate) const NOBODY: Self = Self(0);
+    const HANDS_SHIFT: u32 = 12;
+    const KEEPER: u64 = (1 << Self::HANDS_SHIFT) - 1;
+
+    /// Of a promise just made.
+    pub(crate) const fn new(generation: u64, keeper: ParticipantId) -> Self {
+        Self((generation << GENERATION_SHIFT) | keeper.tag() as u64)
+    }
+
+    pub(crate) const fn generation(self) -> u64 {
+        self.0 >> GENERATION_SHIFT
+    }
+
+    pub(crate) const fn hands(self) -> u64 {
+        (self.0 >> Self::HANDS_SHIFT) & LAST_HANDS
+    }
+
+    pub(crate) const fn keeper(self) -> Option<ParticipantId> {
+        ParticipantId::from_tag((self.0 & Self::KEEPER) as u32)
+    }
+
+    pub(crate) fn is_kept_by(self, keeper: ParticipantId) -> bool {
+        self.0 & Self::KEEPER == u64::from(keeper.tag())
+    }
+
+    /// The next keeping, by another; `None` when the promise has changed hands too often.
+    pub(crate) fn adopted_by(self, keeper: ParticipantId) -> Option<Self> {
+        let next = Self::new(self.generation(), keeper).0;
+        (self.hands() < LAST_HANDS)
+            .then_some(Self(next | ((self.hands() + 1) << Self::HANDS_SHIFT)))
+    }
+}
+
+impl fmt::Debug for KeeperWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeeperWord")
+            .field("generation", &self.generation())
+            .field("hands", &self.hands())
+            .field("keeper", &self.keeper())
+            .finish()
+    }
+}
+
 /// The intent of an unfinished set: 0 for none, 1 for "the word was empty", else the predecessor's [`ObjectId`].
 ///
 /// Slot 1 of generation 0 is the object id 1, so ids are stored as `id + 1`.
@@ -302,6 +354,21 @@ mod tests {
         assert!(ready.is_ready(id));
         assert!(!SlotWord::new(6, State::Ready).is_ready(id));
         assert!(!SlotWord::new(5, State::Retired).is_ready(id));
+    }
+
+    #[test]
+    fn every_keeping_of_a_promise_has_a_word_of_its_own_until_the_last() {
+        let (first, second) = (ParticipantId::new(0), ParticipantId::new(4094));
+        let mut word = KeeperWord::new(LAST_GENERATION, first);
+        assert_eq!((word.hands(), word.keeper()), (0, Some(first)));
+        for hands in 1..=LAST_HANDS {
+            let keeper = if hands % 2 == 0 { first } else { second };
+            word = word.adopted_by(keeper).unwrap();
+            assert!(word.is_kept_by(keeper));
+            assert_eq!((word.generation(), word.hands()), (LAST_GENERATION, hands));
+        }
+        assert_eq!(word.adopted_by(first), None);
+        assert_eq!(KeeperWord::NOBODY.keeper(), None);
     }
 
     #[test]

@@ -5,12 +5,12 @@ use std::mem::{align_of, offset_of, size_of};
 use crate::layout::block::BlockRef;
 use crate::layout::class::Class;
 use crate::layout::geometry::Geometry;
-use crate::layout::header::Header;
+use crate::layout::header::{Header, LISTENERS, RING};
 use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, EXPIRED, LAST_GENERATION, Link, OFFERED, ObjectId, Slot, SlotWord,
-    State, WAITERS,
+    BOUND, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link, OFFERED,
+    ObjectId, Slot, SlotWord, State, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -79,7 +79,7 @@ fn shared_structs() -> Vec<Fields> {
             spare_word,
             seal,
             spare,
-            wait_buckets,
+            bells,
         }),
         fields!(ParticipantEntry {
             word,
@@ -91,7 +91,7 @@ fn shared_structs() -> Vec<Fields> {
             misses,
             evictions,
         }),
-        fields!(Slot { word, block, len, fingerprint, link, place, keeper, offers, deadline }),
+        fields!(Slot { word, block, len, fingerprint, link, place, extra, deadline }),
         fields!(HintStack { depth, spare, entries }),
         fields!(TypeEntry { fingerprint, name }),
         fields!(UnitEntry { word, flags }),
@@ -159,6 +159,15 @@ fn slot_words_and_ids_are_packed_as_documented() {
     );
     let id = ObjectId::new(0, LAST_GENERATION).0;
     assert_eq!(parts("ObjectId", 64), [("slot", !id), ("generation", id)]);
+    let last = KeeperWord(u64::MAX);
+    let hands = (last.0 ^ (last.generation() << 24)) & !0xfff;
+    assert_eq!(hands >> 12, LAST_HANDS);
+    let keeper = KeeperWord::new(0, ParticipantId::new(0xfff - 1)).0;
+    let parts_of_keeper = [("keeper", keeper), ("hands", hands), ("generation", generation)];
+    assert_eq!(parts("KeeperWord", 64), parts_of_keeper);
+    let bell = parts("Bell", 32);
+    assert_eq!(bell, [("LISTENERS", LISTENERS.into()), ("rings", (u32::MAX - LISTENERS).into())]);
+    assert_eq!(u64::from(RING), 1 << bell[1].1.trailing_zeros());
     let text = section("### `SlotWord`");
     let named = [
         ("WAITERS", WAITERS),

@@ -45,9 +45,9 @@ fn of_two_adopters_one_becomes_the_owner() {
     explore("adopt | adopt", 3, || {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(2));
-        let offer = scene.actor(2).offer(id).unwrap();
-        let other = spawn(&scene, move |s| s.actor(1).adopt(id, offer));
-        let here = scene.actor(0).adopt(id, offer);
+        let offer = scene.actor(2).offer_bond(id).unwrap();
+        let other = spawn(&scene, move |s| s.actor(1).adopt_bond(id, offer));
+        let here = scene.actor(0).adopt_bond(id, offer);
         let there = other.join().unwrap();
         assert!(here.is_ok() != there.is_ok());
         assert!(is_refused(if here.is_ok() { &there } else { &here }));
@@ -63,9 +63,9 @@ fn what_is_adopted_while_its_sender_is_reaped_stays_or_was_never_adopted() {
     explore("adopt | sender is dead, reap", 3, || {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(2));
-        let offer = scene.actor(2).offer(id).unwrap();
+        let offer = scene.actor(2).offer_bond(id).unwrap();
         drop(scene.member(2));
-        let adopter = spawn(&scene, move |s| s.actor(1).adopt(id, offer));
+        let adopter = spawn(&scene, move |s| s.actor(1).adopt_bond(id, offer));
         scene.reap();
         let adopted = adopter.join().unwrap();
         assert!(adopted.is_ok() || is_refused(&adopted));
@@ -80,9 +80,9 @@ fn a_late_adopter_takes_nothing_of_whoever_has_the_senders_number_now() {
     explore("adopt | sender is dead, reap, join, put bound", 3, || {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(2));
-        let offer = scene.actor(2).offer(id).unwrap();
+        let offer = scene.actor(2).offer_bond(id).unwrap();
         drop(scene.member(2));
-        let adopter = spawn(&scene, move |s| s.actor(1).adopt(id, offer));
+        let adopter = spawn(&scene, move |s| s.actor(1).adopt_bond(id, offer));
         scene.reap();
         let next = participants::join(&scene.segment, &scene.locks.source()).unwrap();
         let own = next.as_ref().and_then(|next| {
@@ -106,12 +106,12 @@ fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
     explore("adopt, with a used token | adopt, offer, adopt", 3, || {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(2));
-        let first = scene.actor(2).offer(id).unwrap();
-        let late = spawn(&scene, move |s| s.actor(1).adopt(id, first));
+        let first = scene.actor(2).offer_bond(id).unwrap();
+        let late = spawn(&scene, move |s| s.actor(1).adopt_bond(id, first));
         // It goes round, and comes back to who offered it first.
-        let back = scene.actor(0).adopt(id, first).and_then(|()| {
-            let second = scene.actor(0).offer(id)?;
-            scene.actor(2).adopt(id, second)
+        let back = scene.actor(0).adopt_bond(id, first).and_then(|()| {
+            let second = scene.actor(0).offer_bond(id)?;
+            scene.actor(2).adopt_bond(id, second)
         });
         let late = late.join().unwrap();
         assert!(back.is_ok() || is_refused(&back));
@@ -128,12 +128,12 @@ fn a_used_token_is_not_taken_for_a_later_one_once_it_was_refused() {
     explore("adopt, twice, with a used token | offer", 3, || {
         let scene = Scene::new(size(2));
         let id = put_bound(&scene.actor(0));
-        let first = scene.actor(0).offer(id).unwrap();
-        scene.actor(0).adopt(id, first).unwrap();
-        let late = spawn(&scene, move |s| s.actor(1).adopt(id, first));
-        let second = scene.actor(0).offer(id).unwrap();
+        let first = scene.actor(0).offer_bond(id).unwrap();
+        scene.actor(0).adopt_bond(id, first).unwrap();
+        let late = spawn(&scene, move |s| s.actor(1).adopt_bond(id, first));
+        let second = scene.actor(0).offer_bond(id).unwrap();
         assert!(is_refused(&late.join().unwrap()), "its number is used up");
-        scene.actor(1).adopt(id, second).unwrap();
+        scene.actor(1).adopt_bond(id, second).unwrap();
         scene.assert_all_returns();
     });
 }
@@ -143,8 +143,8 @@ fn an_owner_that_evicts_while_another_adopts_does_one_of_both() {
     explore("adopt | evict", 3, || {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(0));
-        let offer = scene.actor(0).offer(id).unwrap();
-        let adopter = spawn(&scene, move |s| s.actor(1).adopt(id, offer));
+        let offer = scene.actor(0).offer_bond(id).unwrap();
+        let adopter = spawn(&scene, move |s| s.actor(1).adopt_bond(id, offer));
         assert!(!scene.actor(0).evict_mine(id), "it was given up");
         assert!(scene.actor(0).evict(id), "by its key anybody may");
         let adopted = adopter.join().unwrap();
@@ -179,7 +179,7 @@ fn killed(name: &str, work: fn(&Actor<'_>, ObjectId)) {
             let deaths = Deaths::clone(deaths);
             move |s| mortal(s, (1, accesses), &deaths, |actor| work(actor, id))
         });
-        let early = scene.actor(0).adopt(id, 1);
+        let early = scene.actor(0).adopt_bond(id, 1);
         assert!(early.is_ok() || is_refused(&early));
         victim.join().unwrap();
         scene.reap();
@@ -193,7 +193,7 @@ fn killed(name: &str, work: fn(&Actor<'_>, ObjectId)) {
 
 #[test]
 fn killed_in_an_offer_a_sender_leaves_nothing_or_what_was_adopted() {
-    killed("offer", |actor, id| drop(actor.offer(id)));
+    killed("offer", |actor, id| drop(actor.offer_bond(id)));
 }
 
 #[test]
@@ -206,15 +206,15 @@ fn killed_in_an_adoption_a_receiver_leaves_nothing_or_what_its_sender_answers_fo
     explore_deaths("adopt", |accesses, deaths| {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(2));
-        let offer = scene.actor(2).offer(id).unwrap();
+        let offer = scene.actor(2).offer_bond(id).unwrap();
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| drop(actor.adopt(id, offer)))
+            move |s| mortal(s, (1, accesses), &deaths, |actor| drop(actor.adopt_bond(id, offer)))
         });
-        let here = scene.actor(0).adopt(id, offer);
+        let here = scene.actor(0).adopt_bond(id, offer);
         victim.join().unwrap();
         scene.reap();
-        let again = scene.actor(0).adopt(id, offer);
+        let again = scene.actor(0).adopt_bond(id, offer);
         assert!(here.is_ok() || again.is_ok() || !scene.actor(0).exists(id));
         assert!(!(here.is_ok() && again.is_ok()));
         scene.assert_all_returns();

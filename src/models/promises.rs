@@ -1,4 +1,7 @@
-//! Reserve, set, fail, wait, evict.
+//! Reserve, set, fail, wait, evict; promises that change hands; listeners.
+
+mod bells;
+mod hands;
 
 use loom::sync::Arc;
 use loom::thread;
@@ -173,7 +176,7 @@ fn a_waiter_breaks_the_promise_of_a_dead_keeper_while_it_is_reaped() {
                 let is_alive = |p| crate::participants::is_alive(&scene.locks.source(), p);
                 let actor = scene.actor(1);
                 let unkept = actor.is_unkept(slot, id, is_alive).unwrap();
-                unkept && actor.break_promise(slot, id.generation())
+                unkept && actor.break_promise(id, slot)
             }
         });
         assert_eq!(scene.reap(), 1);
@@ -193,7 +196,7 @@ fn a_waiter_that_is_late_breaks_no_later_promise() {
             let scene = Arc::clone(&scene);
             move || {
                 let slot = scene.segment.slot(id.slot()).unwrap();
-                scene.actor(1).break_promise(slot, id.generation());
+                scene.actor(1).break_promise(id, slot);
             }
         });
         let _ = scene.actor(0).evict(id);

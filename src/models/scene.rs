@@ -13,6 +13,7 @@ use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{ObjectId, SlotWord, State};
 use crate::local::Local;
 use crate::participants::{self, Membership};
+use crate::protocol::bell::{bell_of, listen};
 use crate::protocol::check::Walk;
 use crate::protocol::pin::Pin;
 use crate::protocol::promise::Promised;
@@ -116,6 +117,24 @@ impl Scene {
         actor.trim_units(u64::MAX);
         let report = Walk::over(actor, &|p| self.is_alive(p));
         assert_eq!(report.bytes_committed, 0, "{report}");
+    }
+
+    /// Whether the participant lives that took its entry for the `incarnation`th time.
+    pub(super) fn is_still_alive(&self, who: (ParticipantId, u64)) -> Result<bool> {
+        participants::is_still_alive(&self.segment, &self.locks.source(), who)
+    }
+
+    /// Waits as the thread of `region::watch` does, for one promise: a ring that does not come is a deadlock.
+    pub(super) fn listen(&self, p: u32, id: ObjectId) -> Option<u64> {
+        let bell = &self.segment.header().bells[bell_of(id.slot())];
+        let actor = self.actor(p);
+        loop {
+            let heard = listen(bell);
+            if !actor.is_pending(id) {
+                return get(&actor, id);
+            }
+            futex::wait(bell, heard);
+        }
     }
 
     /// Waits as `Region::wait` does, but that nothing is lost in a slice: a wake that does not come is a deadlock.

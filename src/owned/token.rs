@@ -17,11 +17,11 @@ use crate::proxy::Proxy;
 #[must_use = "nobody owns the object until it is adopted"]
 pub struct OwnedToken<T: ?Sized, C: Codec<T> = Archive> {
     proxy: Proxy<T, C>,
-    offer: u32,
+    offer: u64,
 }
 
 impl<T: ?Sized, C: Codec<T>> OwnedToken<T, C> {
-    pub(super) fn new(proxy: Proxy<T, C>, offer: u32) -> Self {
+    pub(super) fn new(proxy: Proxy<T, C>, offer: u64) -> Self {
         Self { proxy, offer }
     }
 
@@ -56,7 +56,7 @@ impl<T: ?Sized, C: Codec<T>> Serialize for OwnedToken<T, C> {
 
 impl<'de, T: ?Sized, C: Codec<T>> Deserialize<'de> for OwnedToken<T, C> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        <(Proxy<T, C>, u32)>::deserialize(from).map(|(proxy, offer)| Self { proxy, offer })
+        <(Proxy<T, C>, u64)>::deserialize(from).map(|(proxy, offer)| Self { proxy, offer })
     }
 }
 

@@ -4,8 +4,8 @@
 //! put:    W4 word = READY(me, BOUND): there is no instant without the bond
 //! bind:   CAS READY, no owner -> READY(me, BOUND)
 //! lift:   CAS READY(me, BOUND) -> READY, no owner
-//! offer:  O1 n = offers + 1 (fetch_add) · O2 CAS READY(me, BOUND) -> READY(me, BOUND, OFFERED); the token says n
-//! adopt:  A1 load word: READY(s, BOUND, OFFERED) · A2 load offers: n? · A3 CAS that word -> READY(me, BOUND)
+//! offer:  O1 n = extra + 1 (fetch_add) · O2 CAS READY(me, BOUND) -> READY(me, BOUND, OFFERED); the token says n
+//! adopt:  A1 load word: READY(s, BOUND, OFFERED) · A2 load extra: n? · A3 CAS that word -> READY(me, BOUND)
 //! end:    CAS READY(p, BOUND) -> RETIRED, whether OFFERED or not (evict_bound): who leaves, and the reaper
 //! ```
 //!
@@ -40,22 +40,22 @@ impl Actor<'_> {
     }
 
     /// Offers an object of this participant's to whoever adopts it; the number of the offer.
-    pub(crate) fn offer(&self, id: ObjectId) -> Result<u32> {
+    pub(crate) fn offer_bond(&self, id: ObjectId) -> Result<u64> {
         let mut number = 0;
         self.rebind(id, |slot, word| {
             let offered = self.mine(word)?.with(OFFERED);
-            number = slot.offers.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+            number = slot.extra.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
             Ok(offered)
         })?;
         Ok(number)
     }
 
     /// Becomes the owner of an object that was offered under that number.
-    pub(crate) fn adopt(&self, id: ObjectId, number: u32) -> Result<()> {
+    pub(crate) fn adopt_bond(&self, id: ObjectId, number: u64) -> Result<()> {
         self.rebind(id, |slot, word| {
             // The number after the word: a later offer's would else be taken for this one.
             let is_offered = word.has(BOUND) && word.has(OFFERED);
-            if !is_offered || slot.offers.load(Ordering::SeqCst) != number {
+            if !is_offered || slot.extra.load(Ordering::SeqCst) != number {
                 return Err(Error::AlreadyAdopted { key: self.key(id) });
             }
             Ok(word.owned_by(self.me).without(OFFERED))

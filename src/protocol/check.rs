@@ -9,7 +9,9 @@ use crate::layout::block::{Block, BlockRef};
 use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
-use crate::layout::slot::{BOUND, EXPIRED, Link, OFFERED, ObjectId, Slot, SlotWord, State};
+use crate::layout::slot::{
+    BOUND, EXPIRED, KeeperWord, Link, OFFERED, ObjectId, Slot, SlotWord, State,
+};
 use crate::layout::unit::{Unit, UnitWord};
 use crate::protocol::bind;
 use crate::segment::Segment;
@@ -165,8 +167,10 @@ impl<'a> Walk<'a> {
             }
             State::Pending => {
                 self.report.pending += 1;
-                let keeper = ParticipantId::from_tag(slot.keeper.load(Ordering::SeqCst));
-                if self.is_lost(keeper) && self.is(index, word) {
+                let kept = KeeperWord(slot.extra.load(Ordering::SeqCst));
+                let keeper = kept.keeper();
+                let is_it = || slot.extra.load(Ordering::SeqCst) == kept.0;
+                if self.is_lost(keeper) && is_it() && self.is(index, word) {
                     self.blame(format!("slot {index} is PENDING, kept by {keeper:?}, who is dead: waiters would hang"));
                 }
             }

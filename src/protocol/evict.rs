@@ -12,6 +12,7 @@
 
 use crate::actor::Actor;
 use crate::error::Result;
+use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{
@@ -20,12 +21,6 @@ use crate::layout::slot::{
 use crate::pins;
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
-use crate::sys::futex;
-
-/// Wakes everybody who sleeps on a slot's word.
-pub(crate) fn wake(slot: &Slot) {
-    futex::wake_low(&slot.word, u32::MAX >> 1);
-}
 
 /// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
 /// those who sleep.
@@ -57,7 +52,7 @@ impl<'a> Actor<'a> {
             ) {
                 Ok(_) => {
                     if word.has(WAITERS) {
-                        wake(slot);
+                        self.wake(id.slot(), slot);
                     }
                     if next.is(State::Retired) {
                         self.try_reclaim(id.slot(), slot, next);
@@ -78,7 +73,7 @@ impl<'a> Actor<'a> {
             match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     if word.has(WAITERS) {
-                        wake(slot);
+                        self.wake(index, slot);
                     }
                     return self.try_reclaim(index, slot, next);
                 }
@@ -95,7 +90,7 @@ impl<'a> Actor<'a> {
             match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     if word.has(WAITERS) {
-                        wake(slot);
+                        self.wake(id.slot(), slot);
                     }
                     return self.try_reclaim(id.slot(), slot, next);
                 }
@@ -123,9 +118,12 @@ impl<'a> Actor<'a> {
         Ok(None)
     }
 
-    /// Whether an object is there to be got.
+    /// Whether an object is there to be got: what says why a promise has no value is none.
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
-        self.segment.slot(id.slot()).is_some_and(|slot| self.ready_word(id, slot).is_some())
+        self.segment.slot(id.slot()).is_some_and(|slot| {
+            self.ready_word(id, slot).is_some()
+                && !Fingerprint::is_outcome(slot.fingerprint.load(Ordering::Relaxed))
+        })
     }
 
     /// Reclaims a slot that was evicted, unless somebody still looks at it.
@@ -166,7 +164,7 @@ impl<'a> Actor<'a> {
     /// Returns block and slot of a slot that is RECLAIMING by this participant.
     fn reclaim(&self, index: u32, slot: &Slot, word: SlotWord) {
         if word.has(WAITERS) {
-            wake(slot);
+            self.wake_again(index, slot);
         }
         self.return_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         self.return_slot(index, slot, word);

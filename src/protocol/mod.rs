@@ -3,6 +3,8 @@
 //! Everything here is built twice: as it is used, and under `cfg(loom)` over a modelled segment, where `models` tries its
 //! interleavings. So nothing here knows files, handles or processes.
 
+pub(crate) mod adopt;
+pub(crate) mod bell;
 pub(crate) mod bind;
 mod bond;
 pub(crate) mod check;

@@ -6,9 +6,9 @@
 //!          BROKEN if DOOMED did · wake · reclaim
 //! abort:   return the block · CAS loop -> PENDING (RETIRED if EVICTED, BROKEN if DOOMED) · keeper NONE? CAS PENDING ->
 //!          BROKEN · wake
-//! fail:    keeper is me · CAS PENDING -> BROKEN · wake
+//! fail:    keeper is me · CAS PENDING -> BROKEN · wake; with a reason: keeper is me · set, to an object that says it
 //! wait:    READY: pin · BROKEN, DOOMED: error · other generation, RETIRED, EVICTED: gone · else CAS WAITERS in, sleep ·
-//!          keeper dead? CAS PENDING -> BROKEN, or, FILLING by a dead one, DOOMED in · wake
+//!          keeper dead, and still the keeper? CAS PENDING -> BROKEN, or, FILLING by a dead one, DOOMED in · wake
 //! ```
 //!
 //! DOOMED is what makes an answer final that is given before the writer's reaper is done: a writer under the same id, or
@@ -24,8 +24,10 @@ use crate::index::ClaimedSlot;
 use crate::key::Key;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{DOOMED, EVICTED, Link, ObjectId, Slot, SlotWord, State, WAITERS};
-use crate::protocol::evict::{retired, wake};
+use crate::layout::slot::{
+    DOOMED, EVICTED, KeeperWord, Link, ObjectId, Slot, SlotWord, State, WAITERS,
+};
+use crate::protocol::evict::retired;
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
 use crate::writer::Fill;
@@ -44,9 +46,14 @@ pub(crate) enum Promised<'a> {
 }
 
 /// The state as promises go: FILLING that is DOOMED is BROKEN.
-fn state_of(word: SlotWord) -> Option<State> {
+pub(super) fn state_of(word: SlotWord) -> Option<State> {
     let is_doomed = word.is(State::Filling) && word.has(DOOMED);
     if is_doomed { Some(State::Broken) } else { word.state() }
+}
+
+/// Whether somebody owes the slot's promised value, dead or alive.
+pub(super) fn is_kept(slot: &Slot) -> bool {
+    KeeperWord(slot.extra.load(Ordering::SeqCst)).keeper().is_some()
 }
 
 /// What FILLING becomes where `next` is wanted.
@@ -71,7 +78,9 @@ impl<'a> Actor<'a> {
         let claimed = self.claim_slot()?;
         claimed.slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
         claimed.slot.link.store(Link::NONE.0, Ordering::Relaxed);
-        claimed.slot.keeper.store(self.me.tag(), Ordering::SeqCst);
+        let kept = KeeperWord::new(claimed.word.generation(), self.me);
+        // A swap, and on x86 no more than a store, for models: loom lets a store be overwritten by an adoption before it.
+        claimed.slot.extra.swap(kept.0, Ordering::SeqCst);
         claimed
             .slot
             .word
@@ -134,6 +143,33 @@ impl<'a> Actor<'a> {
 
     /// Says that a promised value will never come. Only who keeps the promise may.
     pub(crate) fn fail(&self, id: ObjectId) -> Result<()> {
+        loop {
+            let Some(slot) = self.owed(id)? else { return Ok(()) };
+            if self.break_promise(id, slot) {
+                return Ok(());
+            }
+            // Somebody was faster: look again at what it is now.
+        }
+    }
+
+    /// Says why a promised value will never come, in an object of that fingerprint. Only who keeps the promise may.
+    pub(crate) fn fail_with(
+        &self,
+        id: ObjectId,
+        fingerprint: Fingerprint,
+        message: &str,
+    ) -> Result<(), Refusal> {
+        if self.owed(id)?.is_none() {
+            return Err(Error::Broken { key: self.key(id) }.into());
+        }
+        self.set_with(id, (message.len() as u64, fingerprint), &mut |out| {
+            out.write(message.as_bytes());
+            Ok(())
+        })
+    }
+
+    /// The slot of a promise that this participant keeps; `None` when it is broken.
+    pub(super) fn owed(&self, id: ObjectId) -> Result<Option<&'a Slot>> {
         let gone = || Error::NotFound { key: self.key(id) };
         let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
@@ -143,34 +179,34 @@ impl<'a> Actor<'a> {
             Some(State::Filling | State::Ready) => {
                 return Err(Error::AlreadySet { key: self.key(id) });
             }
-            Some(State::Broken) => return Ok(()),
+            Some(State::Broken) => return Ok(None),
             _ => return Err(gone()),
         }
-        if slot.keeper.load(Ordering::SeqCst) != self.me.tag() {
-            return Err(Error::NotOwner { token: "promise" });
+        if KeeperWord(slot.extra.load(Ordering::SeqCst)).is_kept_by(self.me) {
+            Ok(Some(slot))
+        } else {
+            Err(Error::NotOwner { token: "promise" })
         }
-        if self.break_promise(slot, word.generation()) {
-            return Ok(());
-        }
-        // Somebody was faster: look again at what it is now.
-        self.fail(id)
     }
 
     /// Whether an object that was seen promised is without its value and its promiser dead: anybody may break the promise
-    /// then, unless somebody is just keeping it. While it is PENDING or FILLING in this generation, its keeper's entry was not given to another process.
+    /// then, unless somebody is just keeping it. While it is PENDING or FILLING in this generation, the entry of who keeps it was
+    /// not given to another process.
     pub(crate) fn is_unkept(
         &self,
         slot: &Slot,
         id: ObjectId,
         is_alive: impl Fn(ParticipantId) -> Result<bool>,
     ) -> Result<bool> {
-        let keeper = ParticipantId::from_tag(slot.keeper.load(Ordering::SeqCst));
+        let kept = KeeperWord(slot.extra.load(Ordering::SeqCst));
         // After the keeper, which else might be that of a later generation.
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         if !word.is_generation_of(id) || !(word.is(State::Pending) || word.is(State::Filling)) {
             return Ok(false);
         }
-        keeper.map_or(Ok(true), |keeper| Ok(!is_alive(keeper)?))
+        let Some(keeper) = kept.keeper() else { return Ok(true) };
+        // Who was asked for may have handed the promise over before it died.
+        Ok(!is_alive(keeper)? && slot.extra.load(Ordering::SeqCst) == kept.0)
     }
 
     /// Of a promise whose keeper is dead: when its value was being written by somebody who is dead, too, says in the word
@@ -193,15 +229,15 @@ impl<'a> Actor<'a> {
                 .is_ok()
             && word.has(WAITERS)
         {
-            wake(slot);
+            self.wake(id.slot(), slot);
         }
         Ok(())
     }
 
     /// CAS PENDING -> BROKEN and wake; `false` when it is not PENDING in that generation.
-    pub(crate) fn break_promise(&self, slot: &Slot, generation: u64) -> bool {
+    pub(crate) fn break_promise(&self, id: ObjectId, slot: &Slot) -> bool {
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
-        while word.is(State::Pending) && word.generation() == generation {
+        while word.is(State::Pending) && word.is_generation_of(id) {
             let broken = word.with_state(State::Broken);
             match slot.word.compare_exchange_weak(
                 word.0,
@@ -211,7 +247,7 @@ impl<'a> Actor<'a> {
             ) {
                 Ok(_) => {
                     if word.has(WAITERS) {
-                        wake(slot);
+                        self.wake(id.slot(), slot);
                     }
                     return true;
                 }
@@ -235,13 +271,7 @@ impl<'a> Actor<'a> {
                 }
                 Some(State::Broken) => return Ok(Promised::Broken),
                 Some(State::Pending | State::Filling) => {
-                    let waited = word.with(WAITERS);
-                    let announced = word == waited
-                        || slot
-                            .word
-                            .compare_exchange(word.0, waited.0, Ordering::SeqCst, Ordering::SeqCst)
-                            .is_ok();
-                    if announced {
+                    if let Some(waited) = announced(slot, word) {
                         return Ok(Promised::Pending(slot, waited));
                     }
                 }
@@ -249,6 +279,29 @@ impl<'a> Actor<'a> {
             }
         }
     }
+
+    /// Whether a promised object has no answer yet; whoever gives one wakes, for a sleeper is announced.
+    pub(crate) fn is_pending(&self, id: ObjectId) -> bool {
+        let Some(slot) = self.segment.slot(id.slot()) else { return false };
+        loop {
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            let is_promised = matches!(state_of(word), Some(State::Pending | State::Filling));
+            if !is_promised || !word.is_generation_of(id) || word.has(EVICTED) {
+                return false;
+            }
+            if announced(slot, word).is_some() {
+                return true;
+            }
+        }
+    }
+}
+
+/// Puts WAITERS into the word that was seen; `None` when it has changed.
+fn announced(slot: &Slot, word: SlotWord) -> Option<SlotWord> {
+    let waited = word.with(WAITERS);
+    let is_in = word == waited
+        || slot.word.compare_exchange(word.0, waited.0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+    is_in.then_some(waited)
 }
 
 /// A promised slot in FILLING by this participant; dropped unpublished, it is PENDING again.
@@ -281,13 +334,13 @@ impl Drop for Filling<'_> {
             // The parent's.
             return;
         }
-        let ClaimedSlot { slot, index, word } = self.claimed;
+        let ClaimedSlot { slot, index, .. } = self.claimed;
         self.actor.abandon_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
         slot.block.store(BlockRef::NONE.0, Ordering::SeqCst);
         if self.actor.leave_filling(&self.claimed, State::Pending).is(State::Pending)
-            && slot.keeper.load(Ordering::SeqCst) == 0
+            && !is_kept(slot)
         {
-            self.actor.break_promise(slot, word.generation());
+            self.actor.break_promise(self.claimed.id(), slot);
         }
     }
 }
@@ -313,7 +366,7 @@ impl Actor<'_> {
             ) {
                 Ok(_) => {
                     if word.has(WAITERS) && !after.is(State::Pending) {
-                        wake(slot);
+                        self.wake(claimed.index, slot);
                     }
                     if after.is(State::Retired) {
                         self.try_reclaim(claimed.index, slot, after);

@@ -9,10 +9,10 @@ use crate::actor::Actor;
 use crate::error::Result;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{Slot, SlotWord, State, WAITERS};
+use crate::layout::slot::{KeeperWord, ObjectId, Slot, SlotWord, State, WAITERS};
 use crate::local::Local;
 use crate::participants;
-use crate::protocol::evict::wake;
+use crate::protocol::promise::is_kept;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 use crate::sys::lock::Source;
@@ -44,13 +44,11 @@ impl Actor<'_> {
 
     fn sweep_slot(&self, index: u32, slot: &Slot, dead: ParticipantId) {
         self.reap_bucket(index, slot, dead);
-        if slot.keeper.load(Ordering::SeqCst) == dead.tag() {
-            let _ = slot.keeper.compare_exchange(dead.tag(), 0, Ordering::SeqCst, Ordering::SeqCst);
-        }
+        self.reap_keeping(slot, dead);
         self.undo_half_done(index, slot, dead);
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        if word.is(State::Pending) && slot.keeper.load(Ordering::SeqCst) == 0 {
-            self.break_promise(slot, word.generation());
+        if word.is(State::Pending) && !is_kept(slot) {
+            self.break_promise(ObjectId::new(index, word.generation()), slot);
         }
         let count = self.segment.count(dead, index);
         if count.load(Ordering::SeqCst) != 0 {
@@ -60,7 +58,18 @@ impl Actor<'_> {
         self.evict_bound(index, slot, dead);
         self.expire_slot(index, slot);
         if SlotWord(slot.word.load(Ordering::SeqCst)).has(WAITERS) {
-            wake(slot);
+            self.wake_again(index, slot);
+        }
+    }
+
+    /// What only promises have is something else in other states: the word is looked at after it.
+    fn reap_keeping(&self, slot: &Slot, dead: ParticipantId) {
+        let kept = KeeperWord(slot.extra.load(Ordering::SeqCst));
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        let is_promised = word.is(State::Pending) || word.is(State::Filling);
+        if kept.is_kept_by(dead) && is_promised && kept.generation() == word.generation() {
+            // Somebody may adopt the promise just now.
+            self.give_up_keeping(slot, kept);
         }
     }
 
@@ -72,7 +81,7 @@ impl Actor<'_> {
         match word.state() {
             Some(State::Writing | State::Reclaiming) => {
                 if word.has(WAITERS) {
-                    wake(slot);
+                    self.wake_again(index, slot);
                 }
                 self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
                 let free = word.next_free();

@@ -34,7 +34,7 @@ pub(crate) struct Hook {
     pub(crate) unlock: fn(),
 }
 
-static HOOKS: [OnceLock<Hook>; 8] = [const { OnceLock::new() }; 8];
+static HOOKS: [OnceLock<Hook>; 16] = [const { OnceLock::new() }; 16];
 
 /// Has a lock taken around every fork; the later it was added, the earlier it is taken.
 pub(crate) fn add_hook(hook: Hook) {

@@ -87,14 +87,14 @@ impl Region {
         self.attachment.actor()?.lift_bond(id)
     }
 
-    /// Offers an object that is bound to this process to whoever [adopts](Region::adopt) it with the number that is
+    /// Offers an object that is bound to this process to whoever [adopts](Region::adopt_object) it with the number that is
     /// returned. Until then it still ends with this process, which may adopt it itself.
     ///
     /// # Errors
     /// As [`unbind_from_process`](Region::unbind_from_process).
-    pub fn offer(&self, key: Key) -> Result<u32> {
+    pub fn offer_object(&self, key: Key) -> Result<u64> {
         let id = self.object_id(key)?;
-        self.attachment.actor()?.offer(id)
+        self.attachment.actor()?.offer_bond(id)
     }
 
     /// Binds an object to this process that was offered under that number: of any number of adopters exactly one gets it.
@@ -102,9 +102,9 @@ impl Region {
     /// # Errors
     /// [`Error::AlreadyAdopted`](crate::Error::AlreadyAdopted),
     /// [`Error::NotFound`](crate::Error::NotFound) when it is not there, as when the process that offered it has ended.
-    pub fn adopt(&self, key: Key, offer: u32) -> Result<()> {
+    pub fn adopt_object(&self, key: Key, offer: u64) -> Result<()> {
         let id = self.object_id(key)?;
-        self.attachment.actor()?.adopt(id, offer)
+        self.attachment.actor()?.adopt_bond(id, offer)
     }
 
     /// Evicts an object if it is bound to this process and not offered to others; whether it did.

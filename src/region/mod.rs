@@ -12,9 +12,11 @@ mod name;
 mod ops;
 mod options;
 mod pinned;
+mod promises;
 mod reap;
 mod reaper;
 mod table;
+pub(crate) mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ pub use counters::{RegionCounters, RegionMetrics, RegionUsage};
 pub use loan::Loan;
 pub use options::{Lifespan, RegionOptions};
 pub use pinned::Pinned;
+pub use promises::Offer;
 pub use reaper::Reaper;
 
 use crate::error::Result;

@@ -1,7 +1,5 @@
 //! The operations of a region, with their errors made readable and a second try after reaping and trimming.
 
-use std::time::{Duration, Instant};
-
 use crate::actor::{Actor, Refusal};
 use crate::arena::Usage;
 use crate::deadline::Term;
@@ -12,16 +10,12 @@ use crate::layout::geometry::UNIT;
 use crate::layout::slot::ObjectId;
 use crate::names;
 use crate::protocol::check::{Report, Walk};
-use crate::protocol::promise::Promised;
 use crate::protocol::write::Writing;
 use crate::region::counters::Counted;
 use crate::region::pinned::Pinned;
 use crate::region::{Lifespan, Region, reap};
-use crate::sys::{futex, limits};
+use crate::sys::limits;
 use crate::writer::{Fill, FillBatch};
-
-/// How long a waiter sleeps before it looks whether whoever should wake it is still alive.
-const SLICE: Duration = Duration::from_millis(100);
 
 impl Region {
     #[inline]
@@ -273,104 +267,6 @@ impl Region {
             self.count(Counted::Eviction);
         }
         Ok(was_there)
-    }
-
-    /// Promises an object: the key can be handed out before the value exists.
-    ///
-    /// ```
-    /// use inplace::{Fingerprint, RegionOptions};
-    ///
-    /// let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
-    /// let key = region.reserve()?;
-    /// region.set(key, b"late")?;
-    /// assert_eq!(&*region.wait(key, None)?, b"late");
-    /// # Ok::<(), inplace::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error::OutOfSlots`], [`Error::Severed`].
-    pub fn reserve(&self) -> Result<Key> {
-        self.relieved(0, |actor| actor.reserve()).map(|id| self.key(id))
-    }
-
-    /// Gives a promised object its value, once.
-    ///
-    /// # Errors
-    /// [`Error::AlreadySet`], [`Error::Broken`], [`Error::NotFound`] when it was evicted, and as [`put`](Region::put).
-    pub fn set(&self, key: Key, bytes: &[u8]) -> Result<()> {
-        self.set_with(key, bytes.len(), Fingerprint::BYTES, &mut |out| {
-            out.write(bytes);
-            Ok(())
-        })
-    }
-
-    /// Gives a promised object the value that `fill` writes.
-    ///
-    /// # Errors
-    /// As [`set`](Region::set), and what `fill` returns; the promise is then open as before.
-    pub fn set_with(
-        &self,
-        key: Key,
-        size: usize,
-        fingerprint: Fingerprint,
-        fill: &mut Fill<'_>,
-    ) -> Result<()> {
-        let id = self.object_id(key)?;
-        self.relieved(size as u64, |actor| actor.set_with(id, (size as u64, fingerprint), fill))?;
-        self.count_put(id);
-        Ok(())
-    }
-
-    /// Says that a value promised by this process will never come; everyone who waits gets [`Error::Broken`].
-    ///
-    /// # Errors
-    /// [`Error::NotOwner`] when another process promised it, [`Error::AlreadySet`], [`Error::NotFound`].
-    pub fn fail(&self, key: Key) -> Result<()> {
-        let id = self.object_id(key)?;
-        self.attachment.actor()?.fail(id)
-    }
-
-    /// Waits for an object that is promised; `None` waits without limit. A promiser that dies wakes everybody.
-    ///
-    /// # Errors
-    /// [`Error::Broken`], [`Error::NotFound`] when it was evicted or never existed, [`Error::TimedOut`].
-    pub fn wait(&self, key: Key, timeout: Option<Duration>) -> Result<Pinned> {
-        let id = self.object_id(key)?;
-        let actor = self.attachment.actor()?;
-        // Who waits without a limit need not know the time.
-        let limit = timeout.map(|timeout| (Instant::now(), timeout));
-        loop {
-            let (slot, word) = match actor.look(id).map_err(|error| with_key(error, key))? {
-                Promised::Value(pin) => {
-                    self.count(Counted::Get);
-                    return Pinned::new(self.attachment, pin);
-                }
-                Promised::Broken => return Err(Error::Broken { key }),
-                Promised::Gone => {
-                    self.count(Counted::Miss);
-                    return Err(Error::NotFound { key });
-                }
-                Promised::Pending(slot, word) => (slot, word),
-            };
-            let mut left = SLICE;
-            if let Some((started, timeout)) = limit {
-                let waited = started.elapsed();
-                left = timeout.saturating_sub(waited);
-                if left.is_zero() {
-                    return Err(Error::TimedOut { key, waited });
-                }
-            }
-            if !futex::wait_low(&slot.word, word.futex_half(), Some(left.min(SLICE))) {
-                reap::reap_dead(self.attachment)?;
-                // Whoever was elected to reap the promiser may be stopped.
-                let is_alive = |keeper| self.attachment.is_alive(keeper);
-                if actor.is_unkept(slot, id, is_alive)?
-                    && !actor.break_promise(slot, id.generation())
-                {
-                    actor.doom(slot, id, is_alive)?;
-                }
-            }
-        }
     }
 
     /// Binds a name to an object, so that others find it without its key; what it was bound to before.

@@ -91,7 +91,7 @@ fn header() -> Header {
         spare_word: unmodelled::AtomicU32::new(0),
         seal: AtomicU64::new(0),
         spare: std::array::from_fn(|_| unmodelled::AtomicU32::new(0)),
-        wait_buckets: std::array::from_fn(|_| unmodelled::AtomicU32::new(0)),
+        bells: std::array::from_fn(|_| AtomicU32::new(0)),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::store::types::{Seen, TYPES, Types};
 use crate::view::View;
 
 /// Below this a block that proves too large is not worth encoding again.
-const WASTE_MIN: usize = 4096;
+pub(crate) const WASTE_MIN: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -172,7 +172,7 @@ impl Inner {
 
     /// The type's entry in the table; its name goes to the connector the first time.
     #[inline]
-    fn meet<C: Codec<T>, T: ?Sized>(&self) -> Option<&Seen> {
+    pub(crate) fn meet<C: Codec<T>, T: ?Sized>(&self) -> Option<&Seen> {
         self.place::<C, T>().map(|place| self.types.at(place))
     }
 
@@ -234,7 +234,7 @@ impl Inner {
         block: Block,
     ) -> Result<View<C::Target>> {
         if block.fingerprint() != C::FINGERPRINT {
-            return Err(self.mismatch::<C, T>(key, block.fingerprint()));
+            return Err(self.mismatch::<C, T>(key, &block));
         }
         match &self.cache {
             Some(cache) if cache.is_used() => self.cached_view::<C, T>(cache, key, block),
@@ -282,7 +282,11 @@ impl Inner {
     }
 
     #[cold]
-    fn mismatch<C: Codec<T>, T: ?Sized>(&self, key: Key, found: Fingerprint) -> Error {
+    fn mismatch<C: Codec<T>, T: ?Sized>(&self, key: Key, block: &Block) -> Error {
+        let found = block.fingerprint();
+        if let Some(outcome) = Error::of_outcome(key, found, block) {
+            return outcome;
+        }
         let expected = C::type_name();
         Error::TypeMismatch { key, expected, found: self.describe(found) }
     }

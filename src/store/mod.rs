@@ -6,6 +6,7 @@ mod config;
 mod inner;
 mod observed;
 mod per_call;
+mod promises;
 pub(crate) mod registry;
 mod trace;
 mod typed;
@@ -17,6 +18,7 @@ pub use registry::Registration;
 
 pub(crate) use inner::Inner;
 pub(crate) use observed::Call;
+pub(crate) use promises::Listening;
 
 use std::fmt;
 use std::sync::Arc;
@@ -101,6 +103,10 @@ impl Store {
 impl<C> Store<C> {
     pub(crate) fn over(inner: Arc<Inner>, codec: C) -> Self {
         Self { inner, codec }
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     /// The store's name.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
+pub mod futures;
 pub mod payload;
 pub mod random;
 pub mod shared;

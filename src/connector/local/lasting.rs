@@ -14,7 +14,7 @@ pub(super) struct Object {
     deadline: Option<Deadline>,
     bond: Bond,
     /// How often it was offered.
-    offers: u32,
+    offers: u64,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -125,7 +125,7 @@ impl Lasting for LocalConnector {
         self.owning(key)?.rebind(key, |object| object.set_bond(Bond::Mine, Bond::None))
     }
 
-    fn offer(&self, key: Key) -> Result<u32> {
+    fn offer(&self, key: Key) -> Result<u64> {
         let mut number = 0;
         self.owning(key)?.rebind(key, |object| {
             object.set_bond(Bond::Mine, Bond::Offered)?;
@@ -136,7 +136,7 @@ impl Lasting for LocalConnector {
         Ok(number)
     }
 
-    fn adopt(&self, key: Key, offer: u32) -> Result<()> {
+    fn adopt(&self, key: Key, offer: u64) -> Result<()> {
         self.owning(key)?.rebind(key, |object| {
             if object.bond != Bond::Offered || object.offers != offer {
                 return Err(Error::AlreadyAdopted { key });

@@ -30,10 +30,10 @@ fn only_what_is_bound_to_the_dead_ends_with_it() {
     let bound = [(); 3].map(|()| put_for(&dead, Term::Process));
     let (others, plain) = (put_for(&reaper, Term::Process), put(&dead, b"plain"));
     dead.lift_bond(bound[1]).unwrap();
-    let offer = dead.offer(bound[2]).unwrap();
+    let offer = dead.offer_bond(bound[2]).unwrap();
     let lost = put_for(&dead, Term::Process);
-    dead.offer(lost).unwrap();
-    reaper.adopt(bound[2], offer).unwrap();
+    dead.offer_bond(lost).unwrap();
+    reaper.adopt_bond(bound[2], offer).unwrap();
     // A version of something, whose binder is dead.
     let version = put(&dead, b"version");
     let word = &slot_of(&world, version).word;
@@ -85,24 +85,24 @@ fn an_offer_is_good_once_and_only_for_what_was_offered() {
     let world = World::new(8, 100);
     let [sender, receiver, other] = [0, 1, 2].map(|p| world.actor(p));
     let id = put_for(&sender, Term::Process);
-    assert!(matches!(receiver.adopt(id, 0), Err(Error::AlreadyAdopted { .. })));
-    let offer = sender.offer(id).unwrap();
-    for given_up in [sender.offer(id).map(drop), sender.lift_bond(id), sender.bind_to_me(id)] {
+    assert!(matches!(receiver.adopt_bond(id, 0), Err(Error::AlreadyAdopted { .. })));
+    let offer = sender.offer_bond(id).unwrap();
+    for given_up in [sender.offer_bond(id).map(drop), sender.lift_bond(id), sender.bind_to_me(id)] {
         assert!(matches!(given_up, Err(Error::NotOwner { .. })), "{given_up:?}");
     }
     assert!(!sender.evict_mine(id));
-    assert!(matches!(receiver.adopt(id, offer + 1), Err(Error::AlreadyAdopted { .. })));
-    receiver.adopt(id, offer).unwrap();
-    assert!(matches!(other.adopt(id, offer), Err(Error::AlreadyAdopted { .. })));
-    let again = receiver.offer(id).unwrap();
+    assert!(matches!(receiver.adopt_bond(id, offer + 1), Err(Error::AlreadyAdopted { .. })));
+    receiver.adopt_bond(id, offer).unwrap();
+    assert!(matches!(other.adopt_bond(id, offer), Err(Error::AlreadyAdopted { .. })));
+    let again = receiver.offer_bond(id).unwrap();
     assert_ne!(again, offer);
-    assert!(matches!(other.adopt(id, offer), Err(Error::AlreadyAdopted { .. })));
-    sender.adopt(id, again).unwrap();
+    assert!(matches!(other.adopt_bond(id, offer), Err(Error::AlreadyAdopted { .. })));
+    sender.adopt_bond(id, again).unwrap();
     assert!(sender.evict_mine(id));
     // The slot's next object is offered under another number.
     let next = put_for(&sender, Term::Process);
     assert_eq!(next.slot(), id.slot());
-    assert_ne!(sender.offer(next).unwrap(), offer);
+    assert_ne!(sender.offer_bond(next).unwrap(), offer);
     assert_eq!(world.check().bound, 1);
 }
 

@@ -1,11 +1,11 @@
-//! One bed for all sleepers of a model: a wake wakes everybody, which those of other words take for a spurious one.
+//! One bed for all sleepers of a model, and one for those who sleep on bells: a wake wakes everybody in one, which those of other words take for a spurious one.
 
 use std::time::Duration;
 
 use loom::sync::{Condvar, Mutex};
 
 use crate::sync::modelled::control;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 #[derive(Debug)]
 struct Bed {
@@ -13,25 +13,51 @@ struct Bed {
     bell: Condvar,
 }
 
+impl Bed {
+    fn new() -> Self {
+        Self { woken: Mutex::new(0), bell: Condvar::new() }
+    }
+
+    fn wake(&self) {
+        if control::dies() {
+            return;
+        }
+        *self.woken.lock().expect("models do not panic here") += 1;
+        self.bell.notify_all();
+    }
+
+    fn sleep_while(&self, is_expected: impl FnOnce() -> bool) {
+        let woken = self.woken.lock().expect("models do not panic here");
+        if is_expected() {
+            drop(self.bell.wait(woken));
+        }
+    }
+}
+
 loom::lazy_static! {
-    static ref BED: Bed = Bed { woken: Mutex::new(0), bell: Condvar::new() };
+    static ref BED: Bed = Bed::new();
+    /// Those who sleep on bells are not woken by who wakes the words of slots only.
+    static ref LISTENERS: Bed = Bed::new();
 }
 
 /// Sleeps until woken, unless the low half of the word no longer holds `expected`; without a limit, so that a wake that
 /// is lost is a deadlock.
 pub(crate) fn wait_low(word: &AtomicU64, expected: u32, _: Option<Duration>) -> bool {
-    let woken = BED.woken.lock().expect("models do not panic here");
-    if word.load(Ordering::Relaxed) as u32 == expected {
-        drop(BED.bell.wait(woken));
-    }
+    BED.sleep_while(|| word.load(Ordering::Relaxed) as u32 == expected);
     true
 }
 
-/// Wakes everybody.
+/// Wakes everybody but those who sleep on bells.
 pub(crate) fn wake_low(_: &AtomicU64, _: u32) {
-    if control::dies() {
-        return;
-    }
-    *BED.woken.lock().expect("models do not panic here") += 1;
-    BED.bell.notify_all();
+    BED.wake();
+}
+
+/// [`wait_low`] on a bell.
+pub(crate) fn wait(bell: &AtomicU32, expected: u32) {
+    LISTENERS.sleep_while(|| bell.load(Ordering::Relaxed) == expected);
+}
+
+/// Wakes everybody who sleeps on a bell.
+pub(crate) fn wake(_: &AtomicU32, _: u32) {
+    LISTENERS.wake();
 }

@@ -1,0 +1,81 @@
+//! Being told of promises without sleeping on them: the wakers of futures, and the thread that calls them.
+//!
+//! One thread of this process listens to the bells of every promise that somebody watches, in all regions, with one
+//! system call (`futex_waitv`; where the kernel has none, it looks every millisecond). It takes 127 bells; for more there
+//! is another thread. A bell that rang makes it look at the slots of that bell, and only the wakers of those that are final
+//! are called, outside every lock. Once in 100 ms it reaps the dead, as those do who wait. Without anything to watch it
+//! ends after a second.
+//!
+//! The thread reaches into a region under the lock only, where each bell has a handle. Asleep it has nothing but
+//! addresses, which the kernel checks. So a watch that is dropped is gone at once, and the region with it.
+
+mod roster;
+mod sleeper;
+
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::key::Key;
+use crate::protocol::bell::{bell_of, listen};
+use crate::region::Region;
+use crate::region::watch::roster::{Place, Timer, Watched, lock};
+
+/// Has a waker called until it is dropped. One of the parent's does nothing in a forked child.
+#[derive(Debug)]
+#[must_use = "dropped, it calls nobody"]
+pub(crate) struct Watch {
+    number: u64,
+    place: Place,
+    process: u32,
+}
+
+impl Region {
+    /// Has `waker` called once, when a promised object has its value, or never will; `None`: it is so already.
+    pub(crate) fn watch(&self, key: Key, waker: &Waker) -> Result<Option<Watch>> {
+        let id = self.object_id(key)?;
+        let actor = self.attachment.actor()?;
+        let (bell, waker) = (bell_of(id.slot()), waker.clone());
+        let mut roster = lock();
+        // Z1, before Z2.
+        let heard = listen(&self.attachment.segment.header().bells[bell]);
+        if !actor.is_pending(id) {
+            drop(roster);
+            drop(waker);
+            return Ok(None);
+        }
+        let number = roster.next_number();
+        let (place, errand) = roster.add(self, (bell, heard), Watched { number, id, waker });
+        drop(roster);
+        let watch = Watch { number, place, process: std::process::id() };
+        errand.run()?;
+        Ok(Some(watch))
+    }
+}
+
+impl Watch {
+    /// Calls `waker` again and again: for those who cannot be told, and have to look.
+    pub(crate) fn every(interval: Duration, waker: &Waker) -> Result<Self> {
+        let waker = Arc::new(waker.clone());
+        let mut roster = lock();
+        let number = roster.next_number();
+        let due = Instant::now() + interval;
+        let (place, errand) = roster.add_timer(Timer { number, interval, due, waker });
+        drop(roster);
+        let watch = Self { number, place, process: std::process::id() };
+        errand.run()?;
+        Ok(watch)
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.process != std::process::id() {
+            return;
+        }
+        let removed = lock().remove(self.number, self.place);
+        // A waker is a user's, and the last handle of a region detaches.
+        drop(removed);
+    }
+}
