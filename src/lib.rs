@@ -42,6 +42,7 @@
 //! | bytes that are serialized already, any serde type | [`Raw`](codec::Raw), [`Serde`](codec::Serde) |
 //! | memory that a producer fills in place | [`Region::loan`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
+//! | values that change, for any number of readers and writers | [`Cell`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | stating what is broken, if anything | [`Region::check`] |
@@ -61,7 +62,7 @@
 //! - Between hosts, or to keep anything over a reboot: this is the memory of one host.
 //! - Between processes that do not trust one another: who may write the region may change every object.
 //! - For values of a few hundred bytes that one other process reads once: send them instead of a key.
-//! - For values that change in place: put a new one, and send or bind its key.
+//! - For values that change in place: a [`Cell`] puts a new version of the whole.
 //! - Anywhere but on 64-bit little-endian Linux; elsewhere it does not compile.
 //!
 //! `docs/design.md` in the repository says how it works: the layout, and every protocol step by step with what is left when
@@ -89,6 +90,8 @@ mod sys;
 mod writer;
 
 #[cfg(not(loom))]
+mod cell;
+#[cfg(not(loom))]
 pub mod codec;
 #[cfg(not(loom))]
 pub mod connector;
@@ -106,6 +109,7 @@ mod models;
 
 #[cfg(not(loom))]
 mod offered {
+    pub use crate::cell::{Cell, Versioned};
     pub use crate::codec::Storable;
     pub use crate::proxy::Proxy;
     pub use crate::region::{Lifespan, Loan, Pinned, Reaper, Region, RegionOptions};

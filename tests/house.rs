@@ -94,6 +94,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
+    &["cell"],
     &["models"],
 ];
 

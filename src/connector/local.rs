@@ -1,5 +1,7 @@
 //! A dictionary of this process: for tests, and for programs of one process.
 
+mod variables;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -9,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use crate::connector::config::{ConnectorConfig, check_name};
 use crate::connector::heap::HeapBytes;
-use crate::connector::{Block, Connector, Deferrable, Fill, Loan, Loaning, hold_at_fork};
+use crate::connector::local::variables::Variable;
+use crate::connector::{
+    Block, Connector, Deferrable, Fill, Loan, Loaning, Variables, hold_at_fork,
+};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -47,6 +52,8 @@ struct Dictionary {
     next: AtomicU64,
     shards: [Latch<Shard>; SHARDS],
     types: Latch<BTreeMap<Fingerprint, String>>,
+    /// Of variables.
+    names: Latch<BTreeMap<String, u64>>,
 }
 
 type Shard = HashMap<u64, Entry>;
@@ -55,6 +62,7 @@ enum Entry {
     Ready(Block),
     Pending(Vec<Thread>),
     Broken,
+    Variable(Variable),
 }
 
 impl LocalConnector {
@@ -116,6 +124,7 @@ impl Dictionary {
             next: AtomicU64::new(1),
             shards: std::array::from_fn(|_| Latch::new(Shard::new())),
             types: Latch::new(BTreeMap::new()),
+            names: Latch::new(BTreeMap::new()),
         }
     }
 
@@ -133,7 +142,7 @@ impl Dictionary {
     /// Turns a promise into `entry`, and says what it was if it was none.
     fn settle(&self, key: Key, entry: Entry) -> Result<()> {
         let waiters = self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
-            None => Err(Error::NotFound { key }),
+            None | Some(Entry::Variable(_)) => Err(Error::NotFound { key }),
             Some(Entry::Ready(_)) => Err(Error::AlreadySet { key }),
             Some(Entry::Broken) => Err(Error::Broken { key }),
             Some(promise) => Ok(std::mem::replace(promise, entry)),
@@ -145,7 +154,7 @@ impl Dictionary {
     /// The value of `key` if there is one now; else leaves the current thread to be woken.
     fn poll(&self, key: Key) -> Result<Option<Block>> {
         self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
-            None => Err(Error::NotFound { key }),
+            None | Some(Entry::Variable(_)) => Err(Error::NotFound { key }),
             Some(Entry::Broken) => Err(Error::Broken { key }),
             Some(Entry::Ready(block)) => Ok(Some(block.clone())),
             Some(Entry::Pending(waiters)) => {
@@ -161,8 +170,10 @@ impl Dictionary {
 
 impl Entry {
     fn wake(self) {
-        if let Self::Pending(waiters) = self {
-            waiters.iter().for_each(Thread::unpark);
+        match self {
+            Self::Pending(waiters) => waiters.iter().for_each(Thread::unpark),
+            Self::Variable(variable) => variable.wake(),
+            Self::Ready(_) | Self::Broken => {}
         }
     }
 }
@@ -178,7 +189,7 @@ impl Connector for LocalConnector {
         self.owning(key)?.with(key.object(), |shard| match shard.get(&key.object()) {
             Some(Entry::Ready(block)) => Ok(Some(block.clone())),
             Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Pending(_)) | None => Ok(None),
+            Some(Entry::Pending(_) | Entry::Variable(_)) | None => Ok(None),
         })
     }
 
@@ -189,12 +200,14 @@ impl Connector for LocalConnector {
                 _ => Ok(None),
             },
             Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Pending(_)) | None => Ok(None),
+            Some(Entry::Pending(_) | Entry::Variable(_)) | None => Ok(None),
         })
     }
 
     fn exists(&self, key: Key) -> Result<bool> {
-        let there = |shard: &mut Shard| matches!(shard.get(&key.object()), Some(Entry::Ready(_)));
+        let there = |shard: &mut Shard| {
+            matches!(shard.get(&key.object()), Some(Entry::Ready(_) | Entry::Variable(_)))
+        };
         Ok(self.owning(key)?.with(key.object(), there))
     }
 
@@ -227,6 +240,10 @@ impl Connector for LocalConnector {
     }
 
     fn loaning(&self) -> Option<&dyn Loaning> {
+        Some(self)
+    }
+
+    fn variables(&self) -> Option<&dyn Variables> {
         Some(self)
     }
 }
@@ -306,8 +323,10 @@ fn remember(dictionaries: &mut BTreeMap<String, Weak<Dictionary>>, dictionary: &
 fn lock_for_fork() -> bool {
     let Some(dictionaries) = DICTIONARIES.lock_unless_mine() else { return false };
     let all_taken = dictionaries.values().filter_map(Weak::upgrade).all(|dictionary| {
-        let shards = dictionary.shards.iter().all(|shard| keep(shard.lock_unless_mine()));
-        shards && keep(dictionary.types.lock_unless_mine())
+        // In the order in which they are taken one inside another.
+        keep(dictionary.names.lock_unless_mine())
+            && dictionary.shards.iter().all(|shard| keep(shard.lock_unless_mine()))
+            && keep(dictionary.types.lock_unless_mine())
     });
     dictionaries.keep();
     if !all_taken {
@@ -325,6 +344,7 @@ fn unlock_after_fork() {
     for dictionary in dictionaries.values().filter_map(Weak::upgrade) {
         dictionary.shards.iter().for_each(|shard| drop(shard.kept()));
         drop(dictionary.types.kept());
+        drop(dictionary.names.kept());
     }
 }
 

@@ -7,6 +7,7 @@ mod heap;
 mod loan;
 mod local;
 mod shm;
+mod variables;
 
 pub use block::Block;
 pub use config::{ConnectorConfig, CustomConfig, LocalConfig, ShmConfig};
@@ -14,6 +15,7 @@ pub use custom::{Factory, register_kind};
 pub use loan::Loan;
 pub use local::LocalConnector;
 pub use shm::ShmConnector;
+pub use variables::{Variables, Version};
 
 pub use crate::writer::{BlockWriter, Fill};
 
@@ -54,10 +56,10 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Evicts the object and returns it: of any number of concurrent takers exactly one gets it.
     fn take(&self, key: Key) -> Result<Option<Block>>;
 
-    /// Whether the object is there.
+    /// Whether the object is there, or the variable.
     fn exists(&self, key: Key) -> Result<bool>;
 
-    /// Evicts the object: from now on nobody gets it; its memory returns with the last block. Whether it was there:
+    /// Evicts the object, or the variable: from now on nobody gets it; its memory returns with the last block. Whether it was there:
     /// of any number of concurrent calls exactly one hears `true`.
     fn evict(&self, key: Key) -> Result<bool>;
 
@@ -146,6 +148,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
 
     /// This connector's loans, if it has them.
     fn loaning(&self) -> Option<&dyn Loaning> {
+        None
+    }
+
+    /// This connector's variables, if it has them.
+    fn variables(&self) -> Option<&dyn Variables> {
         None
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::key::Key;
 use crate::layout::participant::ParticipantId;
-use crate::sync::{AtomicU32, AtomicU64};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// One index entry. Type-stable: a slot is always a slot.
 #[repr(C, align(64))]
@@ -12,7 +12,8 @@ use crate::sync::{AtomicU32, AtomicU64};
 pub(crate) struct Slot {
     /// A [`SlotWord`].
     pub(crate) word: AtomicU64,
-    /// A [`crate::layout::block::BlockRef`]: where the bytes are, or will be (the intent).
+    /// A [`crate::layout::block::BlockRef`]: where the bytes are, or will be (the intent). Of a variable: the
+    /// [`ObjectId`] of its current version, 0 for none.
     pub(crate) block: AtomicU64,
     /// Bytes of the object.
     pub(crate) len: AtomicU64,
@@ -20,14 +21,32 @@ pub(crate) struct Slot {
     pub(crate) fingerprint: AtomicU64,
     /// The predecessor of a version, while its set is unfinished: a [`Link`].
     pub(crate) link: AtomicU64,
-    /// Of a version: the word it stands in.
+    /// Of a version: the word it stands in, a [`Place`].
     pub(crate) place: AtomicU64,
-    /// Who promised the value: 0 or a participant id + 1.
+    /// Who promised the value: 0 or a participant id + 1. Of a version: the high half of its number, and a bit.
     pub(crate) keeper: AtomicU32,
-    /// Unused.
-    pub(crate) spare: AtomicU32,
+    /// Of a variable: a futex word that goes up when it changed. Of a version: the low half of its number.
+    pub(crate) change: AtomicU32,
     /// When the lease ends; 0 for none.
     pub(crate) deadline: AtomicU64,
+}
+
+/// No participant's tag: who looks for keepers passes over the numbers of versions.
+const NUMBERED: u32 = 1 << 31;
+
+impl Slot {
+    /// Of a version: how many versions its variable has had with this one. Its own only while it is the current one, or
+    /// pinned.
+    pub(crate) fn number(&self) -> u64 {
+        let high = self.keeper.load(Ordering::Relaxed) & !NUMBERED;
+        (u64::from(high) << 32) | u64::from(self.change.load(Ordering::Relaxed))
+    }
+
+    /// Before the version can become the current one, which carries the number to those who read it.
+    pub(crate) fn set_number(&self, number: u64) {
+        self.keeper.store((number >> 32) as u32 | NUMBERED, Ordering::Relaxed);
+        self.change.store(number as u32, Ordering::Relaxed);
+    }
 }
 
 /// What a slot is in.
@@ -50,6 +69,8 @@ pub(crate) enum State {
     Retired = 6,
     /// The block is being returned.
     Reclaiming = 7,
+    /// Names the current one of many versions.
+    Variable = 8,
 }
 
 impl State {
@@ -63,6 +84,7 @@ impl State {
             5 => Self::Broken,
             6 => Self::Retired,
             7 => Self::Reclaiming,
+            8 => Self::Variable,
             _ => return None,
         })
     }
@@ -76,6 +98,11 @@ pub(crate) const EVICTED: u64 = 2;
 pub(crate) const BOUND: u64 = 4;
 /// Somebody was told that no value will follow what a dead writer began: FILLING is as good as BROKEN.
 pub(crate) const DOOMED: u64 = 8;
+
+/// A variable, also when it is RETIRED or RECLAIMING: `block` is no block.
+pub(crate) const VARIABLE: u64 = 64;
+/// A version of a bucket or a variable: the region's own, which nobody evicts by its key.
+pub(crate) const VERSION: u64 = 128;
 
 const FLAGS: u64 = 0xff;
 const STATE_SHIFT: u32 = 8;
@@ -164,7 +191,13 @@ impl SlotWord {
     /// Whether this is the generation `id` names, and READY: owner and flags do not matter.
     #[inline]
     pub(crate) fn is_ready(self, id: ObjectId) -> bool {
-        (self.0 & !(OWNER | FLAGS)) == (id.0 & !SLOT) | ((State::Ready as u64) << STATE_SHIFT)
+        self.is_in(State::Ready, id)
+    }
+
+    /// Whether this is the generation `id` names, in that state.
+    #[inline]
+    pub(crate) fn is_in(self, state: State, id: ObjectId) -> bool {
+        (self.0 & !(OWNER | FLAGS)) == (id.0 & !SLOT) | ((state as u64) << STATE_SHIFT)
     }
 
     #[inline]
@@ -189,6 +222,8 @@ impl fmt::Debug for SlotWord {
             .field("evicted", &self.has(EVICTED))
             .field("bound", &self.has(BOUND))
             .field("doomed", &self.has(DOOMED))
+            .field("variable", &self.has(VARIABLE))
+            .field("version", &self.has(VERSION))
             .finish()
     }
 }
@@ -256,6 +291,36 @@ impl Link {
     }
 }
 
+/// The word a version stands in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// A name bucket.
+    Bucket(u64),
+    /// A variable, of a generation that may be over.
+    Variable(ObjectId),
+}
+
+/// More than there are buckets.
+const PLACES_OF_BUCKETS: u64 = 1 << 16;
+
+impl Place {
+    /// 0 is none; then the buckets; then the variables.
+    pub(crate) const fn to_word(self) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket + 1,
+            Self::Variable(id) => id.0.wrapping_add(PLACES_OF_BUCKETS),
+        }
+    }
+
+    pub(crate) const fn from_word(word: u64) -> Option<Self> {
+        match word {
+            0 => None,
+            1..=PLACES_OF_BUCKETS => Some(Self::Bucket(word - 1)),
+            _ => Some(Self::Variable(ObjectId(word - PLACES_OF_BUCKETS))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -284,6 +349,29 @@ mod tests {
         assert!(ready.is_ready(id));
         assert!(!SlotWord::new(6, State::Ready).is_ready(id));
         assert!(!SlotWord::new(5, State::Retired).is_ready(id));
+    }
+
+    #[test]
+    fn places_of_buckets_and_of_variables_are_told_apart() {
+        assert_eq!(Place::from_word(0), None);
+        for place in [
+            Place::Bucket(0),
+            Place::Bucket(1023),
+            Place::Variable(ObjectId::new(1, 0)),
+            Place::Variable(ObjectId::new((1 << 24) - 1, LAST_GENERATION - 1)),
+        ] {
+            assert_eq!(Place::from_word(place.to_word()), Some(place));
+        }
+    }
+
+    #[test]
+    fn a_versions_number_comes_back_and_is_nobodys_tag() {
+        let slot = Slot::default();
+        for number in [0, 1, u64::from(u32::MAX), 1 << 32, (1 << 63) - 1] {
+            slot.set_number(number);
+            assert_eq!(slot.number(), number);
+            assert!(slot.keeper.load(Ordering::Relaxed) > 0xfff, "larger than every tag");
+        }
     }
 
     #[test]

@@ -9,7 +9,8 @@ use crate::layout::header::Header;
 use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, LAST_GENERATION, Link, ObjectId, Slot, SlotWord, State, WAITERS,
+    BOUND, DOOMED, EVICTED, LAST_GENERATION, Link, ObjectId, Place, Slot, SlotWord, State,
+    VARIABLE, VERSION, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -81,7 +82,7 @@ fn shared_structs() -> Vec<Fields> {
             wait_buckets,
         }),
         fields!(ParticipantEntry { word, pid, attached_at, spare }),
-        fields!(Slot { word, block, len, fingerprint, link, place, keeper, spare, deadline }),
+        fields!(Slot { word, block, len, fingerprint, link, place, keeper, change, deadline }),
         fields!(HintStack { depth, spare, entries }),
         fields!(TypeEntry { fingerprint, name }),
         fields!(UnitEntry { word, flags }),
@@ -150,7 +151,14 @@ fn slot_words_and_ids_are_packed_as_documented() {
     let id = ObjectId::new(0, LAST_GENERATION).0;
     assert_eq!(parts("ObjectId", 64), [("slot", !id), ("generation", id)]);
     let text = section("### `SlotWord`");
-    let named = [("WAITERS", WAITERS), ("EVICTED", EVICTED), ("BOUND", BOUND), ("DOOMED", DOOMED)];
+    let named = [
+        ("WAITERS", WAITERS),
+        ("EVICTED", EVICTED),
+        ("BOUND", BOUND),
+        ("DOOMED", DOOMED),
+        ("VARIABLE", VARIABLE),
+        ("VERSION", VERSION),
+    ];
     for (name, flag) in named {
         assert_eq!(number_after(text, name), Some(flag), "{name}");
         assert_eq!(flag & !flags, 0, "{name}");
@@ -180,6 +188,10 @@ fn blocks_units_entries_and_links_are_packed_as_documented() {
     assert_eq!(values, ["0", "1", "id + 1"]);
     assert_eq!((Link::NONE.0, Link::replacing(None).0), (0, 1));
     assert_eq!(Link::replacing(Some(id)).0, id.0 + 1);
+    let values: Vec<_> = rows("### `Place`").into_iter().map(|row| row[0]).collect();
+    assert_eq!(values, ["0", "bucket + 1", "id + 65536"]);
+    assert_eq!(Place::Bucket(7).to_word(), 8);
+    assert_eq!(Place::Variable(id).to_word(), id.0 + 65536);
 }
 
 #[test]

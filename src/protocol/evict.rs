@@ -14,7 +14,9 @@ use crate::actor::Actor;
 use crate::error::Result;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{BOUND, DOOMED, EVICTED, ObjectId, Slot, SlotWord, State, WAITERS};
+use crate::layout::slot::{
+    BOUND, DOOMED, EVICTED, ObjectId, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+};
 use crate::pins;
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
@@ -23,6 +25,17 @@ use crate::sys::futex;
 /// Wakes everybody who sleeps on a slot's word.
 pub(crate) fn wake(slot: &Slot) {
     futex::wake_low(&slot.word, u32::MAX >> 1);
+}
+
+/// Wakes those who sleep on a slot whose word says that there may be some.
+pub(crate) fn wake_if_waited_for(slot: &Slot, word: SlotWord) {
+    if word.has(WAITERS) {
+        if word.has(VARIABLE) {
+            futex::wake_word(&slot.change);
+        } else {
+            wake(slot);
+        }
+    }
 }
 
 /// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
@@ -42,7 +55,9 @@ impl<'a> Actor<'a> {
                 return false;
             }
             let next = match word.state() {
+                Some(State::Ready) if word.has(VERSION) => return false,
                 Some(State::Ready | State::Pending | State::Broken) => retired(word),
+                Some(State::Variable) => return self.evict_variable(id),
                 Some(State::Filling) if !word.has(EVICTED) => word.with(EVICTED),
                 _ => return false,
             };
@@ -66,17 +81,29 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// Evicts a version that is not the current one any more, or never was.
+    pub(crate) fn evict_version(&self, id: ObjectId) {
+        let Some(slot) = self.segment.slot(id.slot()) else { return };
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        while word.is_ready(id) {
+            let next = retired(word);
+            match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return self.try_reclaim(id.slot(), slot, next),
+                Err(found) => word = SlotWord(found),
+            }
+        }
+    }
+
     /// Evicts what was bound to a participant that ended. The words that were seen, never the object by its key: it may
     /// have been bound to another meanwhile, or to nobody.
     pub(crate) fn evict_bound(&self, index: u32, slot: &Slot, ended: ParticipantId) {
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
-        while word.is(State::Ready) && word.has(BOUND) && word.is_owned_by(ended) {
+        let is_there = |word: SlotWord| word.is(State::Ready) || word.is(State::Variable);
+        while is_there(word) && word.has(BOUND) && word.is_owned_by(ended) {
             let next = retired(word);
             match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
-                    if word.has(WAITERS) {
-                        wake(slot);
-                    }
+                    wake_if_waited_for(slot, word);
                     return self.try_reclaim(index, slot, next);
                 }
                 Err(found) => word = SlotWord(found),
@@ -88,7 +115,7 @@ impl<'a> Actor<'a> {
     pub(crate) fn take(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
         let Some(pin) = self.pin(id)? else { return Ok(None) };
         let mut word = SlotWord(pin.slot.word.load(Ordering::SeqCst));
-        while word.is_ready(id) {
+        while word.is_ready(id) && !word.has(VERSION) {
             let next = retired(word);
             match pin.slot.word.compare_exchange_weak(
                 word.0,
@@ -103,11 +130,12 @@ impl<'a> Actor<'a> {
         Ok(None)
     }
 
-    /// Whether an object is there to be got.
+    /// Whether an object is there to be got, or a variable to be read.
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
-        self.segment
-            .slot(id.slot())
-            .is_some_and(|slot| SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id))
+        self.segment.slot(id.slot()).is_some_and(|slot| {
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            word.is_ready(id) || word.is_in(State::Variable, id)
+        })
     }
 
     /// Reclaims a slot that was evicted, unless somebody still looks at it.
@@ -150,7 +178,16 @@ impl<'a> Actor<'a> {
         if word.has(WAITERS) {
             wake(slot);
         }
-        self.return_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
+        self.return_contents(index, slot, word);
         self.return_slot(index, slot, word);
+    }
+
+    /// Returns the block of a slot that nobody else uses any more; a variable's last version is evicted.
+    #[inline]
+    pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) {
+        if word.has(VARIABLE) {
+            return self.evict_last_version(slot);
+        }
+        self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
     }
 }

@@ -10,4 +10,5 @@ mod known_types;
 pub(crate) mod pin;
 pub(crate) mod promise;
 pub(crate) mod sweep;
+pub(crate) mod variable;
 pub(crate) mod write;

@@ -6,7 +6,7 @@ use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{ObjectId, Slot};
+use crate::layout::slot::{ObjectId, Slot, State};
 use crate::pins::{self, PinOutcome};
 use crate::sync::Ordering;
 
@@ -26,6 +26,19 @@ impl<'a> Actor<'a> {
             self.segment.prefetch(slot, self.local.last_seen(id.slot()));
         }
         match pins::pin(self.segment, self.me, &self.local.gate, id)? {
+            PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
+            PinOutcome::Missed(slot) => {
+                self.after_miss(id, slot);
+                Ok(None)
+            }
+            PinOutcome::Absent => Ok(None),
+        }
+    }
+
+    /// Pins a variable; `None` when it is gone.
+    pub(crate) fn pin_variable(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
+        let me = (self.me, &self.local.gate);
+        match pins::pin_in(State::Variable, self.segment, me, id)? {
             PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
             PinOutcome::Missed(slot) => {
                 self.after_miss(id, slot);

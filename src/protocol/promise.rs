@@ -62,7 +62,7 @@ fn left(word: SlotWord, next: State) -> SlotWord {
 }
 
 impl<'a> Actor<'a> {
-    fn key(&self, id: ObjectId) -> Key {
+    pub(super) fn key(&self, id: ObjectId) -> Key {
         id.key(self.segment.header().region_id.load(Ordering::Relaxed))
     }
 

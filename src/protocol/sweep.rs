@@ -12,7 +12,7 @@ use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{Slot, SlotWord, State, WAITERS};
 use crate::local::Local;
 use crate::participants;
-use crate::protocol::evict::wake;
+use crate::protocol::evict::{wake, wake_if_waited_for};
 use crate::segment::Segment;
 use crate::sync::Ordering;
 use crate::sys::lock::Source;
@@ -43,7 +43,7 @@ impl Actor<'_> {
     }
 
     fn sweep_slot(&self, index: u32, slot: &Slot, dead: ParticipantId) {
-        self.reap_bucket(index, slot, dead);
+        self.reap_version(index, slot, dead);
         if slot.keeper.load(Ordering::SeqCst) == dead.tag() {
             let _ = slot.keeper.compare_exchange(dead.tag(), 0, Ordering::SeqCst, Ordering::SeqCst);
         }
@@ -58,9 +58,7 @@ impl Actor<'_> {
         }
         self.reclaim_if_retired(index, slot);
         self.evict_bound(index, slot, dead);
-        if SlotWord(slot.word.load(Ordering::SeqCst)).has(WAITERS) {
-            wake(slot);
-        }
+        wake_if_waited_for(slot, SlotWord(slot.word.load(Ordering::SeqCst)));
     }
 
     fn undo_half_done(&self, index: u32, slot: &Slot, dead: ParticipantId) {
@@ -73,7 +71,7 @@ impl Actor<'_> {
                 if word.has(WAITERS) {
                     wake(slot);
                 }
-                self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
+                self.return_contents(index, slot, word);
                 let free = word.next_free();
                 let _ =
                     slot.word.compare_exchange(word.0, free.0, Ordering::SeqCst, Ordering::SeqCst);

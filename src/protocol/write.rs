@@ -52,12 +52,22 @@ impl<'a> Actor<'a> {
         fingerprint: Fingerprint,
         fill: &mut Fill<'_>,
     ) -> Result<ObjectId, Refusal> {
+        let (writing, len) = self.start_filled(guess, fill)?;
+        Ok(writing.publish(len, fingerprint))
+    }
+
+    /// Claims a slot and a block with what `fill` writes, and how long that is.
+    pub(crate) fn start_filled(
+        &self,
+        guess: u64,
+        fill: &mut Fill<'_>,
+    ) -> Result<(Writing<'a>, u64), Refusal> {
         let mut size = guess;
         loop {
             let writing = self.start_writing(size)?;
             let written = self.fill_block(writing.claimed.index, writing.block, fill)?;
             if written <= writing.block.size() {
-                return Ok(writing.publish(written, fingerprint));
+                return Ok((writing, written));
             }
             size = written;
         }

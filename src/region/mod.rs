@@ -13,6 +13,7 @@ mod pinned;
 mod reap;
 mod reaper;
 mod table;
+mod variables;
 
 #[cfg(test)]
 mod tests;

@@ -19,11 +19,11 @@ use crate::sys::{futex, limits};
 use crate::writer::Fill;
 
 /// How long a waiter sleeps before it looks whether whoever should wake it is still alive.
-const SLICE: Duration = Duration::from_millis(100);
+pub(super) const SLICE: Duration = Duration::from_millis(100);
 
 impl Region {
     #[inline]
-    fn object_id(&self, key: Key) -> Result<ObjectId> {
+    pub(super) fn object_id(&self, key: Key) -> Result<ObjectId> {
         if key.space() == self.id() { Ok(ObjectId(key.object())) } else { Err(self.foreign(key)) }
     }
 
@@ -37,7 +37,7 @@ impl Region {
         }
     }
 
-    fn key(&self, id: ObjectId) -> Key {
+    pub(super) fn key(&self, id: ObjectId) -> Key {
         id.key(self.id())
     }
 
@@ -191,7 +191,7 @@ impl Region {
         taken.map(|pin| Pinned::new(self.attachment, pin)).transpose()
     }
 
-    /// Whether the object is there.
+    /// Whether the object is there, or the variable.
     ///
     /// # Errors
     /// [`Error::WrongRegion`], [`Error::Severed`].
@@ -199,7 +199,8 @@ impl Region {
         Ok(self.attachment.actor()?.exists(self.object_id(key)?))
     }
 
-    /// Evicts the object: from now on nobody gets it; its memory returns with the last view. `false`: it was not there.
+    /// Evicts the object, or the variable: from now on nobody gets it; its memory returns with the last view. `false`: it
+    /// was not there. A version of a variable is not evicted by its own key.
     ///
     /// # Errors
     /// [`Error::WrongRegion`], [`Error::Severed`].
@@ -384,7 +385,7 @@ impl Region {
 }
 
 #[cold]
-fn with_key(error: Error, key: Key) -> Error {
+pub(super) fn with_key(error: Error, key: Key) -> Error {
     match error {
         Error::TooManyViews { .. } => Error::TooManyViews { key },
         other => other,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::codec::Codec;
-use crate::connector::{Block, BlockWriter, Connector};
+use crate::connector::{Block, BlockWriter, Connector, Fill, Variables};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -57,12 +57,23 @@ impl Inner {
     }
 
     pub(crate) fn put<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T) -> Result<Key> {
+        self.encoded(codec, value, |size, fill| self.connector.put_with(size, C::FINGERPRINT, fill))
+    }
+
+    /// Has `store` store what the codec makes of a value, in a block of a size that is guessed well.
+    pub(crate) fn encoded<C: Codec<T>, T: ?Sized, R>(
+        &self,
+        codec: C,
+        value: &T,
+        store: impl Fn(usize, &mut Fill<'_>) -> Result<R>,
+    ) -> Result<R> {
+        let exactly = |size| store(size, &mut |out| codec.encode(value, out));
         let seen = self.meet::<C, T>();
         let hint = codec.size_hint(value);
         let guess = seen.map_or(hint, |seen| seen.guess(hint));
         let mut written = 0;
         let mut is_wasteful = false;
-        let first = self.connector.put_with(guess, C::FINGERPRINT, &mut |out| {
+        let first = store(guess, &mut |out| {
             codec.encode(value, out)?;
             written = out.position();
             is_wasteful = guess > hint && guess > WASTE_MIN && written < guess / 2;
@@ -74,7 +85,7 @@ impl Inner {
             }
         });
         let outcome = match first {
-            Err(_) if is_wasteful => self.put_exactly(codec, value, written),
+            Err(_) if is_wasteful => exactly(written),
             // There is no block as large as the guess, but perhaps one of the size the value has.
             Err(Error::OutOfSpace { .. }) if written < guess => {
                 if written == 0 {
@@ -82,7 +93,7 @@ impl Inner {
                     codec.encode(value, &mut counter)?;
                     written = counter.position();
                 }
-                self.put_exactly(codec, value, written)
+                exactly(written)
             }
             outcome => outcome,
         };
@@ -90,10 +101,6 @@ impl Inner {
             seen.wrote(hint, written);
         }
         outcome
-    }
-
-    fn put_exactly<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T, size: usize) -> Result<Key> {
-        self.connector.put_with(size, C::FINGERPRINT, &mut |out| codec.encode(value, out))
     }
 
     pub(crate) fn put_batch<C: Codec<T>, T: ?Sized>(
@@ -119,7 +126,7 @@ impl Inner {
 
     /// The type's entry in the table; its name goes to the connector the first time.
     #[inline]
-    fn meet<C: Codec<T>, T: ?Sized>(&self) -> Option<&Seen> {
+    pub(crate) fn meet<C: Codec<T>, T: ?Sized>(&self) -> Option<&Seen> {
         self.types
             .entry(C::FINGERPRINT, || self.connector.register_type(C::FINGERPRINT, &C::type_name()))
     }
@@ -198,6 +205,12 @@ impl Inner {
         self.connector.evict_batch(keys)
     }
 
+    /// The connector's variables.
+    pub(crate) fn variables(&self) -> Result<&dyn Variables> {
+        let missing = Error::Unsupported { connector: "store's", operation: "variables" };
+        self.connector.variables().ok_or(missing)
+    }
+
     pub(crate) fn close(&self) -> Result<()> {
         if let Some(cache) = &self.cache {
             cache.clear();
@@ -212,7 +225,11 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn view<C: Codec<T>, T: ?Sized>(&self, key: Key, block: Block) -> Result<View<C::Target>> {
+    pub(crate) fn view<C: Codec<T>, T: ?Sized>(
+        &self,
+        key: Key,
+        block: Block,
+    ) -> Result<View<C::Target>> {
         if block.fingerprint() != C::FINGERPRINT {
             return Err(self.mismatch::<C, T>(key, block.fingerprint()));
         }

@@ -40,8 +40,8 @@ use crate::view::View;
 /// # Ok::<(), inplace::Error>(())
 /// ```
 pub struct Store<C = Archive> {
-    inner: Arc<Inner>,
-    codec: C,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) codec: C,
 }
 
 impl Store {

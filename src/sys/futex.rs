@@ -3,7 +3,7 @@
 use std::ptr;
 use std::time::Duration;
 
-use crate::sync::{AtomicU64, unmodelled};
+use crate::sync::{AtomicU32, AtomicU64, unmodelled};
 
 /// Sleeps until somebody wakes the low half of a word, in any process, unless it no longer holds `expected`. Returns
 /// false when the time is up; true may be spurious: look at the word again.
@@ -14,6 +14,16 @@ pub(crate) fn wait_low(word: &AtomicU64, expected: u32, timeout: Option<Duration
 /// Wakes at most `count` of those who sleep on the low half of a word, in any process.
 pub(crate) fn wake_low(word: &AtomicU64, count: u32) {
     wake_at(ptr::from_ref(word).cast(), libc::FUTEX_WAKE, count);
+}
+
+/// [`wait_low`] for a whole word.
+pub(crate) fn wait_word(word: &AtomicU32, expected: u32, timeout: Option<Duration>) -> bool {
+    wait_at(ptr::from_ref(word).cast(), libc::FUTEX_WAIT, (expected, timeout))
+}
+
+/// Wakes everybody who sleeps on a whole word, in any process.
+pub(crate) fn wake_word(word: &AtomicU32) {
+    wake_at(ptr::from_ref(word).cast(), libc::FUTEX_WAKE, u32::MAX);
 }
 
 /// [`wait_low`] for a whole word that only this process uses.

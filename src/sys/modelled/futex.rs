@@ -5,7 +5,7 @@ use std::time::Duration;
 use loom::sync::{Condvar, Mutex};
 
 use crate::sync::modelled::control;
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 #[derive(Debug)]
 struct Bed {
@@ -20,8 +20,17 @@ loom::lazy_static! {
 /// Sleeps until woken, unless the low half of the word no longer holds `expected`; without a limit, so that a wake that
 /// is lost is a deadlock.
 pub(crate) fn wait_low(word: &AtomicU64, expected: u32, _: Option<Duration>) -> bool {
+    sleep_while(|| word.load(Ordering::Relaxed) as u32 == expected)
+}
+
+/// [`wait_low`] for a whole word.
+pub(crate) fn wait_word(word: &AtomicU32, expected: u32, _: Option<Duration>) -> bool {
+    sleep_while(|| word.load(Ordering::Relaxed) == expected)
+}
+
+fn sleep_while(is_as_expected: impl Fn() -> bool) -> bool {
     let woken = BED.woken.lock().expect("models do not panic here");
-    if word.load(Ordering::Relaxed) as u32 == expected {
+    if is_as_expected() {
         drop(BED.bell.wait(woken));
     }
     true
@@ -29,6 +38,15 @@ pub(crate) fn wait_low(word: &AtomicU64, expected: u32, _: Option<Duration>) -> 
 
 /// Wakes everybody.
 pub(crate) fn wake_low(_: &AtomicU64, _: u32) {
+    wake_everybody();
+}
+
+/// [`wake_low`] for a whole word.
+pub(crate) fn wake_word(_: &AtomicU32) {
+    wake_everybody();
+}
+
+fn wake_everybody() {
     if control::dies() {
         return;
     }
