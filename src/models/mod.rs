@@ -12,3 +12,4 @@ mod names;
 mod pins;
 mod promises;
 mod scene;
+mod variables;
