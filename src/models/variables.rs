@@ -1,9 +1,6 @@
 //! Variables: set, read, wait, evict, open by name.
 
-use super::scene::{
-    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, mortal, spawn,
-    value_of,
-};
+use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, spawn, value_of};
 use crate::actor::{Actor, Refusal};
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
@@ -82,7 +79,7 @@ fn of_two_sets_both_count_and_the_later_stays() {
 
 #[test]
 fn a_reader_has_the_old_or_the_new_version_with_its_number() {
-    explore_handing_over("set | read, read", 3, || {
+    explore("set | read, read", 3, || {
         let scene = Scene::new(SIZE);
         let id = new_with(&scene, 7);
         let setter = spawn(&scene, move |s| set(&s.actor(1), id, 8).unwrap());
@@ -129,7 +126,7 @@ fn an_evicted_variable_takes_its_version_with_it_whoever_sets_it() {
 
 #[test]
 fn a_reader_of_a_slot_that_is_used_again_has_nothing_of_the_next() {
-    explore_handing_over("evict, put | read", 3, || {
+    explore("evict, put | read", 3, || {
         let scene = Scene::new(SIZE);
         let id = new_with(&scene, 7);
         let evictor = spawn(&scene, move |s| {
@@ -187,7 +184,9 @@ fn killed_in_a_set_a_setter_leaves_the_old_or_the_new_version() {
         let id = new_with(&scene, 7);
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| drop(set(actor, id, 8)));
+            mortal(scene, (1, accesses), &died, |actor| {
+                let _ = set(actor, id, 8);
+            });
         });
         let found = read(&scene.actor(0), id).unwrap();
         victim.join().unwrap();
@@ -206,7 +205,9 @@ fn killed_in_a_set_while_another_sets_nothing_of_it_stays() {
         let id = new_with(&scene, 7);
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| drop(set(actor, id, 8)));
+            mortal(scene, (1, accesses), &died, |actor| {
+                let _ = set(actor, id, 8);
+            });
         });
         let mine = set(&scene.actor(0), id, 9).unwrap();
         victim.join().unwrap();
@@ -224,7 +225,9 @@ fn killed_in_a_set_of_a_variable_that_is_evicted_a_setter_leaves_nothing() {
         let id = new_with(&scene, 7);
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| drop(set(actor, id, 8)));
+            mortal(scene, (1, accesses), &died, |actor| {
+                let _ = set(actor, id, 8);
+            });
         });
         assert!(scene.actor(0).evict(id));
         victim.join().unwrap();
@@ -239,7 +242,9 @@ fn what_a_killed_setter_left_is_finished_while_another_sets_or_evicts() {
         let model = move |accesses: u32, deaths: &Deaths| {
             let scene = Scene::new(Size { participants: 3, ..SIZE });
             let id = new_with(&scene, 7);
-            mortal(&scene, (2, accesses), deaths, |actor| drop(set(actor, id, 8)));
+            mortal(&scene, (2, accesses), deaths, |actor| {
+                let _ = set(actor, id, 8);
+            });
             let other = spawn(&scene, move |s| {
                 let actor = s.actor(1);
                 if evicts {
@@ -263,7 +268,9 @@ fn a_setter_killed_before_it_tells_anybody_leaves_no_waiter_asleep() {
         let scene = Scene::new(Size { participants: 3, ..SIZE });
         let id = new_with(&scene, 7);
         let waiter = spawn(&scene, move |s| wait(s, 1, id, 1));
-        mortal(&scene, (2, accesses), deaths, |actor| drop(set(actor, id, 8)));
+        mortal(&scene, (2, accesses), deaths, |actor| {
+            let _ = set(actor, id, 8);
+        });
         scene.reap();
         if read(&scene.actor(0), id) == Some((7, 1)) {
             set(&scene.actor(0), id, 9).unwrap();
@@ -280,7 +287,9 @@ fn killed_in_an_evict_one_leaves_the_variable_or_nothing() {
         let id = new_with(&scene, 7);
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| drop(actor.evict(id)));
+            mortal(scene, (1, accesses), &died, |actor| {
+                let _ = actor.evict(id);
+            });
         });
         let found = read(&scene.actor(0), id);
         assert!(found.is_none_or(|found| found == (7, 1)));
@@ -298,7 +307,7 @@ fn killed_when_it_opens_a_name_one_leaves_a_variable_to_others_only() {
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
             mortal(scene, (1, accesses), &died, |actor| {
-                drop(actor.open_variable("name", BYTES));
+                let _ = actor.open_variable("name", BYTES);
             });
         });
         let mine = scene.actor(0).open_variable("name", BYTES).unwrap();
