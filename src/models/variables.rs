@@ -79,7 +79,7 @@ fn of_two_sets_both_count_and_the_later_stays() {
 
 #[test]
 fn a_reader_has_the_old_or_the_new_version_with_its_number() {
-    explore("set | read, read", 3, || {
+    explore("set | read, read", 2, || {
         let scene = Scene::new(SIZE);
         let id = new_with(&scene, 7);
         let setter = spawn(&scene, move |s| set(&s.actor(1), id, 8).unwrap());
@@ -112,7 +112,7 @@ fn of_two_who_replace_one_version_one_hears_of_the_other() {
 
 #[test]
 fn an_evicted_variable_takes_its_version_with_it_whoever_sets_it() {
-    explore("set | evict", 3, || {
+    explore("set | evict", 2, || {
         let scene = Scene::new(SIZE);
         let id = new_with(&scene, 7);
         let setter = spawn(&scene, move |s| set(&s.actor(1), id, 8));
@@ -126,7 +126,7 @@ fn an_evicted_variable_takes_its_version_with_it_whoever_sets_it() {
 
 #[test]
 fn a_reader_of_a_slot_that_is_used_again_has_nothing_of_the_next() {
-    explore("evict, put | read", 3, || {
+    explore("evict, put | read", 2, || {
         let scene = Scene::new(SIZE);
         let id = new_with(&scene, 7);
         let evictor = spawn(&scene, move |s| {
@@ -143,7 +143,7 @@ fn a_reader_of_a_slot_that_is_used_again_has_nothing_of_the_next() {
 
 #[test]
 fn a_waiter_is_woken_by_a_set() {
-    explore("set | wait", 3, || {
+    explore("set | wait", 2, || {
         let scene = Scene::new(SIZE);
         let id = new_with(&scene, 7);
         let setter = spawn(&scene, move |s| set(&s.actor(1), id, 8));
