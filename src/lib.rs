@@ -36,6 +36,7 @@
 //! | for | use |
 //! |---|---|
 //! | values by reference, between processes | [`Store::proxy`], [`Proxy`] |
+//! | arguments that go inline or by reference, whichever is cheaper | [`Store::auto`], [`Auto`] |
 //! | values by key | [`Store::put`], [`get`](Store::get), [`take`](Store::take), [`evict`](Store::evict) |
 //! | your own types | [`#[storable]`](macro@storable), which archives them with [rkyv] |
 //! | arrays of numbers, of structs of numbers | [`Slice`](codec::Slice), [`#[element]`](macro@element) |
@@ -90,6 +91,8 @@ mod sys;
 mod writer;
 
 #[cfg(not(loom))]
+mod auto;
+#[cfg(not(loom))]
 mod cell;
 #[cfg(not(loom))]
 pub mod codec;
@@ -109,6 +112,7 @@ mod models;
 
 #[cfg(not(loom))]
 mod offered {
+    pub use crate::auto::{AUTO_THRESHOLD, Auto};
     pub use crate::cell::{Cell, Versioned};
     pub use crate::codec::Storable;
     pub use crate::proxy::Proxy;

@@ -94,7 +94,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
-    &["cell"],
+    &["auto", "cell"],
     &["models"],
 ];
 

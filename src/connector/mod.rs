@@ -20,6 +20,7 @@ pub use variables::{Variables, Version};
 pub use crate::writer::{BlockWriter, Fill};
 
 pub(crate) use config::check_name;
+pub(crate) use heap::HeapBytes;
 
 use std::time::Duration;
 

@@ -60,6 +60,19 @@ impl Inner {
         self.encoded(codec, value, |size, fill| self.connector.put_with(size, C::FINGERPRINT, fill))
     }
 
+    /// How many bytes the codec is likely to make of a value.
+    pub(crate) fn guess<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T) -> usize {
+        let hint = codec.size_hint(value);
+        self.meet::<C, T>().map_or(hint, |seen| seen.guess(hint))
+    }
+
+    /// Remembers how many bytes the codec made of a value.
+    pub(crate) fn wrote<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T, len: usize) {
+        if let Some(seen) = self.meet::<C, T>() {
+            seen.wrote(codec.size_hint(value), len);
+        }
+    }
+
     /// Has `store` store what the codec makes of a value, in a block of a size that is guessed well.
     pub(crate) fn encoded<C: Codec<T>, T: ?Sized, R>(
         &self,
