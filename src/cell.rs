@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{Archive, Codec, Decoded};
-use crate::connector::Version;
+use crate::connector::{Variables, Version};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::proxy::{Access, ProxyRef, StoreRef};
@@ -240,20 +240,35 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
     /// # Errors
     /// [`Error::NotFound`] when it was evicted, [`Error::TypeMismatch`] when it has values of another type, and as
     /// [`Store::get`].
+    #[inline]
     pub fn get(&self) -> Result<Option<View<C::Target>>> {
-        Ok(self.get_versioned()?.map(|current| current.value))
+        match self.get_versioned() {
+            Ok(Some(current)) => Ok(Some(current.value)),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The current value and its version.
     ///
     /// # Errors
     /// As [`get`](Cell::get).
+    #[inline]
     pub fn get_versioned(&self) -> Result<Option<Versioned<C::Target>>> {
         let store = self.store()?;
-        let found = store.variables()?.get_variable(self.key, C::FINGERPRINT)?;
-        found.map(|version| Self::view(store, version)).transpose()
+        // As for objects: shared memory is asked inline.
+        let found = match store.connector.as_shm() {
+            Some(shm) => shm.get_variable(self.key, C::FINGERPRINT),
+            None => store.variables()?.get_variable(self.key, C::FINGERPRINT),
+        };
+        match found {
+            Ok(Some(version)) => Self::view(store, version).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
+    #[inline(always)]
     fn view(store: &Inner, version: Version) -> Result<Versioned<C::Target>> {
         let Version { key, number, block } = version;
         Ok(Versioned { value: store.view::<C, T>(key, block)?, version: number })

@@ -193,6 +193,7 @@ impl Variables for ShmConnector {
         self.region()?.set_variable(variable, encoded, fill)
     }
 
+    #[inline(always)]
     fn get_variable(&self, key: Key, fingerprint: Fingerprint) -> Result<Option<Version>> {
         Ok(self.region()?.get_variable(key, fingerprint)?.map(Version::from))
     }

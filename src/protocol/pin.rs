@@ -38,14 +38,15 @@ impl<'a> Actor<'a> {
     /// Pins a variable; `None` when it is gone.
     pub(crate) fn pin_variable(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
         let me = (self.me, &self.local.gate);
-        match pins::pin_in(State::Variable, self.segment, me, id)? {
-            PinOutcome::Pinned(slot) => Ok(Some(Pin { actor: *self, id, slot })),
+        let slot = match pins::pin_in(State::Variable, self.segment, me, id)? {
+            PinOutcome::Pinned(slot) => Some(slot),
             PinOutcome::Missed(slot) => {
-                self.after_miss(id, slot);
-                Ok(None)
+                self.reclaim_if_retired(id.slot(), slot);
+                None
             }
-            PinOutcome::Absent => Ok(None),
-        }
+            PinOutcome::Absent => None,
+        };
+        Ok(slot.map(|slot| Pin { actor: *self, id, slot }))
     }
 
     #[cold]

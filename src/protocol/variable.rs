@@ -64,6 +64,7 @@ struct Candidate<'a> {
 }
 
 /// Whether a pinned object is a version of that variable.
+#[inline(always)]
 fn is_version_of(variable: ObjectId, slot: &Slot) -> bool {
     SlotWord(slot.word.load(Ordering::SeqCst)).has(VERSION)
         && slot.place.load(Ordering::SeqCst) == Place::Variable(variable).to_word()
@@ -137,6 +138,7 @@ impl<'a> Actor<'a> {
     }
 
     /// The slot of a variable that is there.
+    #[inline(always)]
     fn variable(&self, id: ObjectId) -> Option<&'a Slot> {
         let slot = self.segment.slot(id.slot())?;
         SlotWord(slot.word.load(Ordering::SeqCst)).is_in(State::Variable, id).then_some(slot)
@@ -176,7 +178,22 @@ impl<'a> Actor<'a> {
     }
 
     /// The current version.
+    #[inline(always)]
     pub(crate) fn read_variable(&self, id: ObjectId) -> Result<Current<'a>> {
+        if let Some(slot) = self.variable(id)
+            && let Some(current) = ObjectId::from_word(slot.block.load(Ordering::SeqCst))
+            && let Some(pin) = self.pin(current)?
+            && is_version_of(id, pin.slot)
+        {
+            let number = pin.slot.number();
+            return Ok(Current::Version(Version { pin, number }));
+        }
+        self.read_variable_again(id)
+    }
+
+    /// When it was being replaced, was never set, or is gone.
+    #[cold]
+    fn read_variable_again(&self, id: ObjectId) -> Result<Current<'a>> {
         let mut missed = None;
         loop {
             let Some(slot) = self.variable(id) else { return Ok(Current::Gone) };

@@ -42,6 +42,7 @@ impl Region {
     }
 
     /// The current version; `None` when it was never set.
+    #[inline(always)]
     pub(crate) fn get_variable(
         &self,
         key: Key,
@@ -89,6 +90,7 @@ impl Region {
         }
     }
 
+    #[inline(always)]
     fn numbered(&self, version: Version<'_>) -> Result<Numbered> {
         Ok((Pinned::new(self.attachment, version.pin)?, version.number))
     }

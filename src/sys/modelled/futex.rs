@@ -23,9 +23,10 @@ pub(crate) fn wait_low(word: &AtomicU64, expected: u32, _: Option<Duration>) -> 
     sleep_while(|| word.load(Ordering::Relaxed) as u32 == expected)
 }
 
-/// [`wait_low`] for a whole word.
+/// [`wait_low`] for a whole word, which is another one than tells who wakes that somebody sleeps: the kernel has a full
+/// barrier before it looks.
 pub(crate) fn wait_word(word: &AtomicU32, expected: u32, _: Option<Duration>) -> bool {
-    sleep_while(|| word.load(Ordering::Relaxed) == expected)
+    sleep_while(|| word.load(Ordering::SeqCst) == expected)
 }
 
 fn sleep_while(is_as_expected: impl Fn() -> bool) -> bool {
