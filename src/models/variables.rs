@@ -321,18 +321,38 @@ fn killed_in_an_evict_one_leaves_the_variable_or_nothing() {
 
 #[test]
 fn killed_when_it_opens_a_name_one_leaves_a_variable_to_others_only() {
-    explore_deaths("open; reap | open", |accesses, deaths| {
+    explore_deaths("open, killed; reap, or open", |accesses, deaths| {
+        for reaped_first in [false, true] {
+            let scene = Scene::new(Size { objects: 4, ..SIZE });
+            mortal(&scene, (1, accesses), deaths, |actor| {
+                let _ = actor.open_variable("name", BYTES);
+            });
+            if reaped_first {
+                scene.reap();
+            }
+            let opened = scene.actor(0).open_variable("name", BYTES).unwrap();
+            scene.assert_settled();
+            assert_eq!(scene.actor(0).lookup("name").unwrap(), Some(opened));
+            assert_eq!(set_empty(&scene.actor(0), opened), Some(1));
+            scene.assert_all_returns();
+        }
+    });
+}
+
+#[test]
+fn a_variable_whose_maker_is_dead_is_set_and_stays_or_is_gone() {
+    explore_deaths("open, killed; reap | set", |accesses, deaths| {
         let scene = Scene::new(Size { objects: 4, participants: 3, ..SIZE });
         mortal(&scene, (2, accesses), deaths, |actor| {
             let _ = actor.open_variable("name", BYTES);
         });
-        let opener = spawn(&scene, |s| s.actor(1).open_variable("name", BYTES).unwrap());
+        let Some(id) = scene.actor(0).lookup("name").unwrap() else { return };
+        let setter = spawn(&scene, move |s| set_empty(&s.actor(1), id));
         scene.reap();
-        let opened = opener.join().unwrap();
-        assert_eq!(set_empty(&scene.actor(0), opened), Some(1));
+        let is_set = setter.join().unwrap();
         scene.assert_settled();
-        assert_eq!(scene.actor(0).lookup("name").unwrap(), Some(opened));
-        assert_eq!(number(&scene.actor(0), opened), Some(1));
+        assert_eq!(number(&scene.actor(0), id), is_set);
+        assert_eq!(scene.actor(0).lookup("name").unwrap(), is_set.map(|_| id));
         scene.assert_all_returns();
     });
 }

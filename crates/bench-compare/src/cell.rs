@@ -130,7 +130,9 @@ fn end(children: Vec<Pid>) {
 }
 
 fn line(what: &str, ours: f64, theirs: f64) {
-    println!("| {what} | {ours:.0} | {theirs:.0} | {:.2} |", ours / theirs);
+    let ratio = ours / theirs;
+    let ratio = if ratio < 0.01 { "< 0.01".into() } else { format!("{ratio:.2}") };
+    println!("| {what} | {ours:.0} | {theirs:.0} | {ratio} |");
 }
 
 fn label(bytes: usize) -> String {
