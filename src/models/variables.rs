@@ -257,7 +257,7 @@ fn what_a_killed_setter_left_is_finished_while_another_sets_or_evicts() {
     for evicts in [false, true] {
         let name = if evicts { "set, killed; reap | evict" } else { "set, killed; reap | set" };
         let model = move |accesses: u32, deaths: &Deaths| {
-            let scene = Scene::new(Size { objects: 4, participants: 3, ..SIZE });
+            let scene = Scene::new(Size { objects: 4, units: 1, participants: 3 });
             let id = new(&scene);
             set_empty(&scene.actor(0), id);
             mortal(&scene, (2, accesses), deaths, |actor| {
@@ -342,7 +342,7 @@ fn killed_when_it_opens_a_name_one_leaves_a_variable_to_others_only() {
 #[test]
 fn a_variable_whose_maker_is_dead_is_set_and_stays_or_is_gone() {
     explore_deaths("open, killed; reap | set", |accesses, deaths| {
-        let scene = Scene::new(Size { objects: 4, participants: 3, ..SIZE });
+        let scene = Scene::new(Size { objects: 4, units: 1, participants: 3 });
         mortal(&scene, (2, accesses), deaths, |actor| {
             let _ = actor.open_variable("name", BYTES);
         });
