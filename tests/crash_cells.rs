@@ -9,10 +9,11 @@ use inplace::connector::{Connector, ShmConnector, Variables};
 use inplace::{Error, Fingerprint, Key, RegionOptions};
 use nix::sys::wait::WaitStatus;
 use support::steps::kill::{Case, Start, assert_empties, assert_recovers, helper};
+use support::steps::peek::{Peek, RECLAIMING, RETIRED, Word};
 use support::steps::script::Script;
 use support::steps::stop::Stopped;
 use support::steps::sweep::{Errand, Found, Operation, sweep};
-use support::steps::traced::await_sleep;
+use support::steps::traced::{Traced, Whom, await_sleep, begin, end};
 use support::{Forked, payload};
 
 const BYTES: Fingerprint = Fingerprint::BYTES;
@@ -173,7 +174,8 @@ fn wait_in_another(world: &mut World) {
 
 /// The variable is as it was or as it was to be, and can be set; whoever waits hears of it; nothing is left.
 fn is_old_or_new(mut world: World) {
-    assert!(world.shm.region().unwrap().reap().unwrap() <= 2);
+    // The victim, who may have been to reap another, and a waiter that has ended.
+    assert!(world.shm.region().unwrap().reap().unwrap() <= 3);
     let World { shm, key, .. } = &world;
     if shm.exists(*key).unwrap() {
         let found = read(shm, *key);
@@ -243,6 +245,84 @@ fn killed() -> Vec<Operation> {
         Case::new("wait, woken", over_old, wait, is_old_or_new).woken_by(give).operation(),
         case("wait, in vain", over_old, wait_in_vain, is_old_or_new),
     ]
+}
+
+/// One does something with the variable and is killed as soon as it has written a word like that.
+fn left_by(
+    world: World,
+    (word, is_it): (Word, impl Fn(Word) -> bool),
+    work: fn(&mut Victim),
+) -> World {
+    let mut traced = Traced::start(Whom::Victim, || {
+        // SAFETY: the victim ends without dropping the survivor's, which is a copy of its own, forked.
+        let world = unsafe { std::ptr::read(&raw const world) };
+        let mut mine = std::mem::ManuallyDrop::new(arrive(world));
+        begin();
+        work(&mut mine);
+        end();
+    });
+    traced.go_until(word, is_it);
+    traced.kill();
+    world
+}
+
+/// The new version is current, the old one is there, and nobody was told.
+fn swapped() -> World {
+    let mut world = amid_its_versions();
+    wait_in_another(&mut world);
+    let current = Peek::of(world.shm.region().unwrap()).current(world.key);
+    let before = current.get();
+    left_by(world, (current, move |current| current.get() != before), set_it)
+}
+
+/// And now it is evicted, too.
+fn swapped_and_evicted() -> World {
+    let world = swapped();
+    assert!(world.shm.evict(world.key).unwrap());
+    world
+}
+
+fn evicted_by(state: u64) -> World {
+    let mut world = full();
+    wait_in_another(&mut world);
+    let slot = Peek::of(world.shm.region().unwrap()).slot(world.key);
+    left_by(world, (slot, move |slot| slot.state() == state), evict)
+}
+
+fn retired() -> World {
+    evicted_by(RETIRED)
+}
+
+fn reclaiming() -> World {
+    evicted_by(RECLAIMING)
+}
+
+/// The name leads to a variable that its maker has not kept yet.
+fn named_by_the_dead() -> World {
+    let world = full();
+    let bucket = Peek::of(world.shm.region().unwrap()).bucket(NAME);
+    left_by(world, (bucket, |bucket| bucket.get() != 0), open)
+}
+
+fn reap(victim: &mut Victim) {
+    let _ = victim.shm.region().unwrap().reap();
+}
+
+fn reaped() -> Vec<Operation> {
+    let case =
+        |what, mess: fn() -> World, holds| Case::new(what, (mess, arrive), reap, holds).operation();
+    vec![
+        case("reap, a set after its CAS", swapped, is_old_or_new),
+        case("reap, the same of an evicted one", swapped_and_evicted, is_old_or_new),
+        case("reap, an evict, RETIRED", retired, is_old_or_new),
+        case("reap, an evict, RECLAIMING", reclaiming, is_old_or_new),
+        case("reap, an open after its bind", named_by_the_dead, is_opened),
+    ]
+}
+
+#[test]
+fn killed_at_any_instruction_a_reaper_of_a_set_leaves_the_rest_to_the_next() {
+    sweep("reaped cells", 10, &reaped());
 }
 
 #[test]
