@@ -298,7 +298,6 @@ impl<'a> Actor<'a> {
         }
         self.announce_change(variable.slot);
         new.pin.slot.link.store(Link::NONE.0, Ordering::SeqCst);
-        drop(new);
         Ok(number)
     }
 
