@@ -178,6 +178,18 @@ pub enum Error {
         /// The key.
         key: Key,
     },
+    /// A variable is not at the version it was expected to be at.
+    #[error(
+        "{key} is at version {found}, not {expected}: it was set meanwhile; get it again and decide anew"
+    )]
+    Conflict {
+        /// The variable's key.
+        key: Key,
+        /// The version expected; 0 for none.
+        expected: u64,
+        /// The version found; 0 for none.
+        found: u64,
+    },
     /// Whoever promised the object died, or gave it up without a word.
     #[error("{key} will never have a value: its producer died, or gave it up")]
     Broken {
@@ -199,7 +211,7 @@ pub enum Error {
         key: Key,
     },
     /// The value did not come in time.
-    #[error("{key} has no value after {waited:?}")]
+    #[error("{key} has no new value after {waited:?}")]
     TimedOut {
         /// The key.
         key: Key,

@@ -36,6 +36,7 @@
 //! | for | use |
 //! |---|---|
 //! | values by reference, between processes | [`Store::proxy`], [`Proxy`] |
+//! | arguments that go inline or by reference, whichever is cheaper | [`Store::auto`], [`Auto`] |
 //! | values by key | [`Store::put`], [`get`](Store::get), [`take`](Store::take), [`evict`](Store::evict) |
 //! | your own types | [`#[storable]`](macro@storable), which archives them with [rkyv] |
 //! | arrays of numbers, of structs of numbers | [`Slice`](codec::Slice), [`#[element]`](macro@element) |
@@ -45,6 +46,7 @@
 //! | memory that a producer fills in place | [`Region::loan`] |
 //! | a value that is promised, awaited, handed over | [`Store::promise`], [`Promise`], [`Future`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
+//! | values that change, for any number of readers and writers | [`Cell`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | stating what is broken, if anything | [`Region::check`] |
@@ -66,7 +68,7 @@
 //! - Between hosts, or to keep anything over a reboot: this is the memory of one host.
 //! - Between processes that do not trust one another: who may write the region may change every object.
 //! - For values of a few hundred bytes that one other process reads once: send them instead of a key.
-//! - For values that change in place: put a new one, and send or bind its key.
+//! - For values that change in place: a [`Cell`] puts a new version of the whole.
 //! - Anywhere but on 64-bit little-endian Linux; elsewhere it does not compile.
 //!
 //! `docs/design.md` in the repository says how it works: the layout, and every protocol step by step with what is left when
@@ -95,6 +97,10 @@ mod sys;
 mod writer;
 
 #[cfg(not(loom))]
+mod auto;
+#[cfg(not(loom))]
+mod cell;
+#[cfg(not(loom))]
 pub mod codec;
 #[cfg(not(loom))]
 pub mod connector;
@@ -122,6 +128,8 @@ mod models;
 
 #[cfg(not(loom))]
 mod offered {
+    pub use crate::auto::{AUTO_THRESHOLD, Auto};
+    pub use crate::cell::{Cell, Versioned};
     pub use crate::codec::Storable;
     pub use crate::future::{Future, Promise, PromiseToken};
     pub use crate::lifetime::{Lease, ProcessLifetime, Scope};

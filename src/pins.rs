@@ -14,7 +14,7 @@
 
 use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{ObjectId, Slot, SlotWord};
+use crate::layout::slot::{ObjectId, Slot, SlotWord, State};
 use crate::segment::Segment;
 use crate::sync::{AtomicU16, AtomicU32, Ordering, pause};
 
@@ -69,10 +69,21 @@ pub(crate) fn pin<'a>(
     gate: &Gate,
     id: ObjectId,
 ) -> Result<PinOutcome<'a>> {
+    pin_in(State::Ready, segment, (me, gate), id)
+}
+
+/// Pins what `id` names, if it is in that state.
+#[inline(always)]
+pub(crate) fn pin_in<'a>(
+    state: State,
+    segment: &'a Segment,
+    (me, gate): (ParticipantId, &Gate),
+    id: ObjectId,
+) -> Result<PinOutcome<'a>> {
     let Some(slot) = segment.slot(id.slot()) else { return Ok(PinOutcome::Absent) };
     let count = segment.count(me, id.slot());
     increment(count, gate, id)?;
-    if SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(id) {
+    if SlotWord(slot.word.load(Ordering::SeqCst)).is_in(state, id) {
         return Ok(PinOutcome::Pinned(slot));
     }
     missed(count, slot)

@@ -81,7 +81,7 @@ fn offered_by_the_dead() -> World {
         world.region.bind_to_process(world.object).unwrap();
         world.region.offer_object(world.object).unwrap() as i32
     });
-    World { offer: code as u32, ..world }
+    World { offer: code as u64, ..world }
 }
 
 /// Whoever it is bound to is dead, and not reaped.

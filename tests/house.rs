@@ -95,7 +95,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
-    &["future", "lifetime", "owned"],
+    &["auto", "cell", "future", "lifetime", "owned"],
     &["cookbook", "models"],
 ];
 

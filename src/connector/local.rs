@@ -1,5 +1,7 @@
 //! A dictionary of this process: for tests, and for programs of one process.
 
+mod variables;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -10,8 +12,10 @@ use std::time::{Duration, Instant};
 
 use crate::connector::config::{ConnectorConfig, check_name};
 use crate::connector::heap::HeapBytes;
+use crate::connector::local::variables::Variable;
 use crate::connector::{
-    Block, Connector, Deferrable, Fill, Lasting, Loan, Loaning, Offer, Watch, hold_at_fork,
+    Block, Connector, Deferrable, Fill, Lasting, Loan, Loaning, Offer, Variables, Watch,
+    hold_at_fork,
 };
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -56,6 +60,8 @@ struct Dictionary {
     types: Latch<BTreeMap<Fingerprint, String>>,
     /// When the next lease may be over; the largest number when there is none.
     soonest: AtomicU64,
+    /// Of variables.
+    names: Latch<BTreeMap<String, u64>>,
 }
 
 type Shard = HashMap<u64, Entry>;
@@ -64,6 +70,7 @@ enum Entry {
     Ready(Object),
     Pending(Promise),
     Broken,
+    Variable(Variable),
 }
 
 /// Who waits for a value, and how often whoever owes it has changed.
@@ -140,6 +147,7 @@ impl Dictionary {
             shards: std::array::from_fn(|_| Latch::new(Shard::new())),
             types: Latch::new(BTreeMap::new()),
             soonest: AtomicU64::new(u64::MAX),
+            names: Latch::new(BTreeMap::new()),
         }
     }
 
@@ -164,7 +172,7 @@ impl Dictionary {
     /// Turns a promise into `entry`, and says what it was if it was none.
     fn settle(&self, key: Key, entry: Entry) -> Result<()> {
         let waiters = self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
-            None => Err(Error::NotFound { key }),
+            None | Some(Entry::Variable(_)) => Err(Error::NotFound { key }),
             Some(Entry::Ready(_)) => Err(Error::AlreadySet { key }),
             Some(Entry::Broken) => Err(Error::Broken { key }),
             Some(promise) => Ok(std::mem::replace(promise, entry)),
@@ -176,7 +184,7 @@ impl Dictionary {
     /// The value of `key` if there is one now; else leaves the current thread to be woken, if it `stays`.
     fn poll(&self, key: Key, stays: bool) -> Result<Option<Block>> {
         self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
-            None => Err(Error::NotFound { key }),
+            None | Some(Entry::Variable(_)) => Err(Error::NotFound { key }),
             Some(Entry::Broken) => Err(Error::Broken { key }),
             Some(Entry::Ready(object)) => Ok(Some(object.block.clone())),
             Some(Entry::Pending(promise)) => {
@@ -196,7 +204,7 @@ impl Dictionary {
         use_it: impl FnOnce(&mut Promise) -> Result<R>,
     ) -> Result<R> {
         self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
-            None => Err(Error::NotFound { key }),
+            None | Some(Entry::Variable(_)) => Err(Error::NotFound { key }),
             Some(Entry::Ready(_)) => Err(Error::AlreadySet { key }),
             Some(Entry::Broken) => Err(Error::Broken { key }),
             Some(Entry::Pending(promise)) => use_it(promise),
@@ -206,9 +214,13 @@ impl Dictionary {
 
 impl Entry {
     fn wake(self) {
-        if let Self::Pending(promise) = self {
-            promise.threads.iter().for_each(Thread::unpark);
-            promise.listeners.into_iter().for_each(Listener::wake);
+        match self {
+            Self::Pending(promise) => {
+                promise.threads.iter().for_each(Thread::unpark);
+                promise.listeners.into_iter().for_each(Listener::wake);
+            }
+            Self::Variable(variable) => variable.wake(),
+            Self::Ready(_) | Self::Broken => {}
         }
     }
 }
@@ -258,7 +270,7 @@ impl Connector for LocalConnector {
         self.owning(key)?.with(key.object(), |shard| match shard.get(&key.object()) {
             Some(Entry::Ready(object)) => Ok(Some(object.block.clone())),
             Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Pending(_)) | None => Ok(None),
+            Some(Entry::Pending(_) | Entry::Variable(_)) | None => Ok(None),
         })
     }
 
@@ -269,14 +281,18 @@ impl Connector for LocalConnector {
                 _ => Ok(None),
             },
             Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Pending(_)) | None => Ok(None),
+            Some(Entry::Pending(_) | Entry::Variable(_)) | None => Ok(None),
         })
     }
 
     fn exists(&self, key: Key) -> Result<bool> {
         self.owning(key)?.with(key.object(), |shard| {
             let value = |block: &Block| !Fingerprint::is_outcome(block.fingerprint().get());
-            Ok(matches!(shard.get(&key.object()), Some(Entry::Ready(object)) if value(&object.block)))
+            Ok(match shard.get(&key.object()) {
+                Some(Entry::Ready(object)) => value(&object.block),
+                Some(Entry::Variable(_)) => true,
+                _ => false,
+            })
         })
     }
 
@@ -313,6 +329,10 @@ impl Connector for LocalConnector {
     }
 
     fn lasting(&self) -> Option<&dyn Lasting> {
+        Some(self)
+    }
+
+    fn variables(&self) -> Option<&dyn Variables> {
         Some(self)
     }
 }
@@ -422,8 +442,10 @@ fn remember(dictionaries: &mut BTreeMap<String, Weak<Dictionary>>, dictionary: &
 fn lock_for_fork() -> bool {
     let Some(dictionaries) = DICTIONARIES.lock_unless_mine() else { return false };
     let all_taken = dictionaries.values().filter_map(Weak::upgrade).all(|dictionary| {
-        let shards = dictionary.shards.iter().all(|shard| keep(shard.lock_unless_mine()));
-        shards && keep(dictionary.types.lock_unless_mine())
+        // In the order in which they are taken one inside another.
+        keep(dictionary.names.lock_unless_mine())
+            && dictionary.shards.iter().all(|shard| keep(shard.lock_unless_mine()))
+            && keep(dictionary.types.lock_unless_mine())
     });
     dictionaries.keep();
     if !all_taken {
@@ -441,6 +463,7 @@ fn unlock_after_fork() {
     for dictionary in dictionaries.values().filter_map(Weak::upgrade) {
         dictionary.shards.iter().for_each(|shard| drop(shard.kept()));
         drop(dictionary.types.kept());
+        drop(dictionary.names.kept());
     }
 }
 

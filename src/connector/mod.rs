@@ -7,6 +7,7 @@ mod heap;
 mod loan;
 mod local;
 mod shm;
+mod variables;
 mod watch;
 
 pub use block::Block;
@@ -15,6 +16,7 @@ pub use custom::{Factory, register_kind};
 pub use loan::Loan;
 pub use local::LocalConnector;
 pub use shm::ShmConnector;
+pub use variables::{Variables, Version};
 pub use watch::Watch;
 
 pub use crate::region::Offer;
@@ -22,6 +24,7 @@ pub use crate::region::Offer;
 pub use crate::writer::{BlockWriter, Fill, FillBatch};
 
 pub(crate) use config::check_name;
+pub(crate) use heap::HeapBytes;
 
 use std::task::Waker;
 use std::time::Duration;
@@ -60,10 +63,10 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Evicts the object and returns it: of any number of concurrent takers exactly one gets it.
     fn take(&self, key: Key) -> Result<Option<Block>>;
 
-    /// Whether the object is there.
+    /// Whether the object is there, or the variable.
     fn exists(&self, key: Key) -> Result<bool>;
 
-    /// Evicts the object: from now on nobody gets it; its memory returns with the last block. Whether it was there:
+    /// Evicts the object, or the variable: from now on nobody gets it; its memory returns with the last block. Whether it was there:
     /// of any number of concurrent calls exactly one hears `true`.
     fn evict(&self, key: Key) -> Result<bool>;
 
@@ -167,6 +170,11 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
 
     /// How long this connector's objects stay, if it can be told.
     fn lasting(&self) -> Option<&dyn Lasting> {
+        None
+    }
+
+    /// This connector's variables, if it has them.
+    fn variables(&self) -> Option<&dyn Variables> {
         None
     }
 }

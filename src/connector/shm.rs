@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use crate::connector::config::{ConnectorConfig, ShmConfig};
 use crate::connector::{
-    Block, Connector, Deferrable, Fill, FillBatch, Lasting, Loan, Loaning, Offer, Watch,
+    Block, Connector, Deferrable, Fill, FillBatch, Lasting, Loan, Loaning, Offer, Variables,
+    Version, Watch,
 };
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
-use crate::region::{Lifespan, Region, RegionOptions};
+use crate::region::{Lifespan, Pinned, Region, RegionOptions};
 use crate::sync::{AtomicBool, Ordering};
 
 /// A [`Region`] as a connector.
@@ -156,6 +157,10 @@ impl Connector for ShmConnector {
     fn lasting(&self) -> Option<&dyn Lasting> {
         Some(self)
     }
+
+    fn variables(&self) -> Option<&dyn Variables> {
+        Some(self)
+    }
 }
 
 impl Deferrable for ShmConnector {
@@ -241,5 +246,39 @@ impl Lasting for ShmConnector {
 
     fn process(&self) -> Result<u64> {
         self.region()?.process()
+    }
+}
+
+impl Variables for ShmConnector {
+    fn new_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        self.region()?.new_variable(fingerprint)
+    }
+
+    fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key> {
+        self.region()?.open_variable(name, fingerprint)
+    }
+
+    fn set_variable(
+        &self,
+        variable: (Key, Option<u64>),
+        encoded: (usize, Fingerprint),
+        fill: &mut Fill<'_>,
+    ) -> Result<u64> {
+        self.region()?.set_variable(variable, encoded, fill)
+    }
+
+    #[inline(always)]
+    fn get_variable(&self, key: Key, fingerprint: Fingerprint) -> Result<Option<Version>> {
+        Ok(self.region()?.get_variable(key, fingerprint)?.map(Version::from))
+    }
+
+    fn wait_for_change(&self, key: Key, seen: u64, timeout: Option<Duration>) -> Result<Version> {
+        self.region()?.wait_for_change(key, seen, timeout).map(Version::from)
+    }
+}
+
+impl From<(Pinned, u64)> for Version {
+    fn from((pinned, number): (Pinned, u64)) -> Self {
+        Self { key: pinned.key(), number, block: Block::from(pinned) }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::key::Key;
 use crate::layout::participant::ParticipantId;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, Ordering};
 
 /// One index entry. Type-stable: a slot is always a slot.
 #[repr(C, align(64))]
@@ -12,7 +12,8 @@ use crate::sync::AtomicU64;
 pub(crate) struct Slot {
     /// A [`SlotWord`].
     pub(crate) word: AtomicU64,
-    /// A [`crate::layout::block::BlockRef`]: where the bytes are, or will be (the intent).
+    /// A [`crate::layout::block::BlockRef`]: where the bytes are, or will be (the intent). Of a variable: the
+    /// [`ObjectId`] of its current version, 0 for none.
     pub(crate) block: AtomicU64,
     /// Bytes of the object.
     pub(crate) len: AtomicU64,
@@ -20,12 +21,26 @@ pub(crate) struct Slot {
     pub(crate) fingerprint: AtomicU64,
     /// The predecessor of a version, while its set is unfinished: a [`Link`].
     pub(crate) link: AtomicU64,
-    /// Of a version: the word it stands in.
+    /// Of a version: the word it stands in, a [`Place`].
     pub(crate) place: AtomicU64,
-    /// What else its state needs. Of a promise: a [`KeeperWord`].
+    /// What else its state needs. Of a promise: a [`KeeperWord`]. Of an object that was offered: a number that goes up with
+    /// every offer. Of a version: its number. Of a variable: a word that goes up when it changed, whose low half is a futex.
     pub(crate) extra: AtomicU64,
     /// When the lease ends, in nanoseconds of CLOCK_BOOTTIME; 0 for none, or [`EXPIRED`].
     pub(crate) deadline: AtomicU64,
+}
+
+impl Slot {
+    /// Of a version: how many versions its variable has had with this one. Its own only while it is the current one, or
+    /// pinned.
+    pub(crate) fn number(&self) -> u64 {
+        self.extra.load(Ordering::Relaxed)
+    }
+
+    /// Before the version can become the current one, which carries the number to those who read it.
+    pub(crate) fn set_number(&self, number: u64) {
+        self.extra.store(number, Ordering::Relaxed);
+    }
 }
 
 /// What a slot is in.
@@ -48,6 +63,8 @@ pub(crate) enum State {
     Retired = 6,
     /// The block is being returned.
     Reclaiming = 7,
+    /// Names the current one of many versions.
+    Variable = 8,
 }
 
 impl State {
@@ -61,6 +78,7 @@ impl State {
             5 => Self::Broken,
             6 => Self::Retired,
             7 => Self::Reclaiming,
+            8 => Self::Variable,
             _ => return None,
         })
     }
@@ -79,6 +97,11 @@ pub(crate) const OFFERED: u64 = 16;
 
 /// A deadline that somebody found passed: from then on nobody gets the object, and nobody extends it.
 pub(crate) const EXPIRED: u64 = u64::MAX;
+
+/// A variable, also when it is RETIRED or RECLAIMING: `block` is no block.
+pub(crate) const VARIABLE: u64 = 64;
+/// A version of a bucket or a variable: the region's own, which nobody evicts by its key.
+pub(crate) const VERSION: u64 = 128;
 
 const FLAGS: u64 = 0xff;
 const STATE_SHIFT: u32 = 8;
@@ -139,10 +162,10 @@ impl SlotWord {
         self.has(BOUND) && !self.has(OFFERED) && self.is_owned_by(owner)
     }
 
-    /// Whether it is a version of something, which carries its binder's tag for the reaper.
+    /// Whether it is a version of a bucket or a variable, which carries its binder's tag for the reaper.
     #[inline]
     pub(crate) fn is_version(self) -> bool {
-        self.0 & OWNER != 0 && !self.has(BOUND)
+        self.has(VERSION)
     }
 
     #[inline]
@@ -179,7 +202,13 @@ impl SlotWord {
     /// Whether this is the generation `id` names, and READY: owner and flags do not matter.
     #[inline]
     pub(crate) fn is_ready(self, id: ObjectId) -> bool {
-        (self.0 & !(OWNER | FLAGS)) == (id.0 & !SLOT) | ((State::Ready as u64) << STATE_SHIFT)
+        self.is_in(State::Ready, id)
+    }
+
+    /// Whether this is the generation `id` names, in that state.
+    #[inline]
+    pub(crate) fn is_in(self, state: State, id: ObjectId) -> bool {
+        (self.0 & !(OWNER | FLAGS)) == (id.0 & !SLOT) | ((state as u64) << STATE_SHIFT)
     }
 
     #[inline]
@@ -205,6 +234,8 @@ impl fmt::Debug for SlotWord {
             .field("bound", &self.has(BOUND))
             .field("doomed", &self.has(DOOMED))
             .field("offered", &self.has(OFFERED))
+            .field("variable", &self.has(VARIABLE))
+            .field("version", &self.has(VERSION))
             .finish()
     }
 }
@@ -326,6 +357,36 @@ impl Link {
     }
 }
 
+/// The word a version stands in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Place {
+    /// A name bucket.
+    Bucket(u64),
+    /// A variable, of a generation that may be over.
+    Variable(ObjectId),
+}
+
+/// More than there are buckets.
+const PLACES_OF_BUCKETS: u64 = 1 << 16;
+
+impl Place {
+    /// 0 is none; then the buckets; then the variables.
+    pub(crate) const fn to_word(self) -> u64 {
+        match self {
+            Self::Bucket(bucket) => bucket + 1,
+            Self::Variable(id) => id.0.wrapping_add(PLACES_OF_BUCKETS),
+        }
+    }
+
+    pub(crate) const fn from_word(word: u64) -> Option<Self> {
+        match word {
+            0 => None,
+            1..=PLACES_OF_BUCKETS => Some(Self::Bucket(word - 1)),
+            _ => Some(Self::Variable(ObjectId(word - PLACES_OF_BUCKETS))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -369,6 +430,19 @@ mod tests {
         }
         assert_eq!(word.adopted_by(first), None);
         assert_eq!(KeeperWord::NOBODY.keeper(), None);
+    }
+
+    #[test]
+    fn places_of_buckets_and_of_variables_are_told_apart() {
+        assert_eq!(Place::from_word(0), None);
+        for place in [
+            Place::Bucket(0),
+            Place::Bucket(1023),
+            Place::Variable(ObjectId::new(1, 0)),
+            Place::Variable(ObjectId::new((1 << 24) - 1, LAST_GENERATION - 1)),
+        ] {
+            assert_eq!(Place::from_word(place.to_word()), Some(place));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::slot::{
     BOUND, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link, OFFERED,
-    ObjectId, Slot, SlotWord, State, WAITERS,
+    ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -175,6 +175,8 @@ fn slot_words_and_ids_are_packed_as_documented() {
         ("BOUND", BOUND),
         ("DOOMED", DOOMED),
         ("OFFERED", OFFERED),
+        ("VARIABLE", VARIABLE),
+        ("VERSION", VERSION),
     ];
     for (name, flag) in named {
         assert_eq!(number_after(text, name), Some(flag), "{name}");
@@ -208,6 +210,10 @@ fn blocks_units_entries_and_links_are_packed_as_documented() {
     assert_eq!(values, ["0", "1", "id + 1"]);
     assert_eq!((Link::NONE.0, Link::replacing(None).0), (0, 1));
     assert_eq!(Link::replacing(Some(id)).0, id.0 + 1);
+    let values: Vec<_> = rows("### `Place`").into_iter().map(|row| row[0]).collect();
+    assert_eq!(values, ["0", "bucket + 1", "id + 65536"]);
+    assert_eq!(Place::Bucket(7).to_word(), 8);
+    assert_eq!(Place::Variable(id).to_word(), id.0 + 65536);
 }
 
 #[test]

@@ -13,3 +13,4 @@ mod names;
 mod pins;
 mod promises;
 mod scene;
+mod variables;

@@ -195,7 +195,7 @@ fn a_slot_of_a_dead_binder_that_another_binds_with_is_left_to_it() {
             s.actor(2).bind("name", Some(one)).unwrap();
         });
         let slot = scene.segment.slot(version.slot()).unwrap();
-        scene.actor(0).reap_bucket(version.slot(), slot, ParticipantId::new(1));
+        scene.actor(0).reap_version(version.slot(), slot, ParticipantId::new(1));
         let current = bucket.load(Ordering::SeqCst);
         let word =
             scene.segment.slot(ObjectId(current).slot()).unwrap().word.load(Ordering::SeqCst);

@@ -103,6 +103,14 @@ impl Scene {
         let actor = self.actor(0);
         let _ = actor.bind("name", None);
         for index in 1..self.segment.committed_slots() {
+            // With its version, which is not evicted by itself.
+            let Some(slot) = self.segment.slot(index) else { continue };
+            let word = SlotWord(slot.word.load(crate::sync::Ordering::SeqCst));
+            if word.is(State::Variable) {
+                assert!(actor.evict(ObjectId::new(index, word.generation())), "{word:?}");
+            }
+        }
+        for index in 1..self.segment.committed_slots() {
             let Some(slot) = self.segment.slot(index) else { continue };
             let word = SlotWord(slot.word.load(crate::sync::Ordering::SeqCst));
             if !word.is(State::Free) {

@@ -14,7 +14,7 @@
 
 use crate::actor::Actor;
 use crate::layout::header::{BELLS, LISTENERS, RING};
-use crate::layout::slot::Slot;
+use crate::layout::slot::{Slot, SlotWord, VARIABLE, WAITERS};
 use crate::sync::{AtomicU32, Ordering};
 use crate::sys::futex;
 
@@ -24,6 +24,15 @@ pub(crate) const fn bell_of(slot: u32) -> usize {
 }
 
 impl Actor<'_> {
+    /// Wakes those who sleep on a slot whose word says that there may be some.
+    pub(crate) fn wake_if_waited_for(&self, index: u32, slot: &Slot, word: SlotWord) {
+        match word.has(WAITERS) {
+            true if word.has(VARIABLE) => wake_variable(slot),
+            true => self.wake(index, slot),
+            false => {}
+        }
+    }
+
     /// Wakes everybody who sleeps on a slot's word, or on its bell.
     pub(crate) fn wake(&self, index: u32, slot: &Slot) {
         futex::wake_low(&slot.word, u32::MAX >> 1);
@@ -31,10 +40,18 @@ impl Actor<'_> {
     }
 
     /// [`wake`](Self::wake) for one who has woken already, or was killed before: perhaps after it took LISTENERS out.
-    pub(crate) fn wake_again(&self, index: u32, slot: &Slot) {
+    pub(crate) fn wake_again(&self, index: u32, slot: &Slot, word: SlotWord) {
+        if word.has(VARIABLE) {
+            return wake_variable(slot);
+        }
         self.wake(index, slot);
         futex::wake(&self.segment.header().bells[bell_of(index)], u32::MAX >> 1);
     }
+}
+
+/// Wakes those who wait for a variable to change.
+pub(crate) fn wake_variable(slot: &Slot) {
+    futex::wake_low(&slot.extra, u32::MAX >> 1);
 }
 
 fn ring(bell: &AtomicU32) {

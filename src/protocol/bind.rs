@@ -13,17 +13,10 @@
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
-use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{BOUND, DOOMED, EVICTED, Link, ObjectId, Slot, SlotWord, State};
+use crate::layout::slot::{DOOMED, EVICTED, Link, ObjectId, Place, SlotWord, State, VERSION};
 use crate::names::{self, Bucket};
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
-
-/// Whether a READY slot is the region's own: the names of one bucket.
-pub(crate) fn is_own(slot: &Slot) -> bool {
-    slot.place.load(Ordering::SeqCst) != 0
-        && slot.fingerprint.load(Ordering::SeqCst) == names::FINGERPRINT.get()
-}
 
 impl<'a> Actor<'a> {
     /// The object a name is bound to.
@@ -38,6 +31,16 @@ impl<'a> Actor<'a> {
         &self,
         name: &str,
         target: Option<ObjectId>,
+    ) -> Result<Option<ObjectId>, Refusal> {
+        self.bind_if(name, target, |_| true)
+    }
+
+    /// Binds a name if what it is bound to before is as wanted; that, bound or not.
+    pub(crate) fn bind_if(
+        &self,
+        name: &str,
+        target: Option<ObjectId>,
+        is_wanted: impl Fn(Option<ObjectId>) -> bool,
     ) -> Result<Option<ObjectId>, Refusal> {
         if let Some(id) = target.filter(|&id| !self.is_bindable(id)) {
             let region = self.segment.header().region_id.load(Ordering::Relaxed);
@@ -54,6 +57,9 @@ impl<'a> Actor<'a> {
                 return Ok(None);
             }
             let before = found.filter(|&id| self.is_bindable(id));
+            if !is_wanted(before) {
+                return Ok(before);
+            }
             names.entries.retain(|(bound, id)| bound != name && self.is_bindable(*id));
             names.entries.extend(target.map(|id| (name.to_owned(), id)));
             if self.replace_bucket(bucket, old, &names)? {
@@ -62,7 +68,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Whether the object is there or promised.
+    /// Whether the object is there or promised, or the variable there.
     fn is_bindable(&self, id: ObjectId) -> bool {
         self.segment.slot(id.slot()).is_some_and(|slot| {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
@@ -71,7 +77,7 @@ impl<'a> Actor<'a> {
             }
             word.is_generation_of(id)
                 && !word.has(EVICTED | DOOMED)
-                && matches!(word.state(), Some(State::Pending | State::Filling))
+                && matches!(word.state(), Some(State::Pending | State::Filling | State::Variable))
         })
     }
 
@@ -105,61 +111,31 @@ impl<'a> Actor<'a> {
             (writing.claimed.index, writing.claimed.slot, writing.claimed.word);
         self.write_block(index, writing.block, &bytes)?;
         let old_id = old.as_ref().map(|pin| pin.id);
-        slot.place.store(bucket + 1, Ordering::Relaxed);
+        slot.place.store(Place::Bucket(bucket).to_word(), Ordering::Relaxed);
         // Release: a reaper that still takes the slot for an earlier version sees with the link that it is not.
         slot.link.store(Link::replacing(old_id).0, Ordering::Release);
         let new = self.pin_own(writing.claimed.id(), slot)?;
-        let ready = SlotWord::new(word.generation(), State::Ready).owned_by(self.me);
+        let ready = SlotWord::new(word.generation(), State::Ready).owned_by(self.me).with(VERSION);
         let id = writing.publish_as(ready, bytes.len() as u64, names::FINGERPRINT);
         let (from, cell) = (old_id.map_or(0, |id| id.0), self.segment.name_bucket(bucket));
         let replaced =
             cell.compare_exchange(from, id.0, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         match old_id {
-            _ if !replaced => drop(self.evict(id)),
-            Some(predecessor) => drop(self.evict(predecessor)),
+            _ if !replaced => self.evict_version(id),
+            Some(predecessor) => self.evict_version(predecessor),
             None => {}
         }
         // A bucket without names holds no slot.
         if replaced && names.entries.is_empty() && self.clear_bucket(bucket, id) {
-            self.evict(id);
+            self.evict_version(id);
         }
         new.slot.link.store(Link::NONE.0, Ordering::SeqCst);
         Ok(replaced)
     }
 
     /// S5a; `false`: another version is current by now.
-    fn clear_bucket(&self, bucket: u64, version: ObjectId) -> bool {
+    pub(super) fn clear_bucket(&self, bucket: u64, version: ObjectId) -> bool {
         let cell = self.segment.name_bucket(bucket);
         cell.compare_exchange(version.0, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-    }
-
-    /// Finishes or undoes the set of a bucket that a dead participant left unfinished. Before its counts are cleared.
-    pub(crate) fn reap_bucket(&self, index: u32, slot: &Slot, dead: ParticipantId) {
-        let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        // A bond is no intent, and may pass to another before the version's id is evicted.
-        if word.has(BOUND)
-            || !word.is_owned_by(dead)
-            || !matches!(word.state(), Some(State::Ready | State::Retired))
-        {
-            return;
-        }
-        let Some(predecessor) = Link(slot.link.load(Ordering::SeqCst)).predecessor() else {
-            return;
-        };
-        let Some(bucket) = slot.place.load(Ordering::SeqCst).checked_sub(1) else { return };
-        let current = ObjectId::from_word(self.segment.name_bucket(bucket).load(Ordering::SeqCst));
-        let version = ObjectId::new(index, word.generation());
-        let len = slot.len.load(Ordering::SeqCst);
-        if !SlotWord(slot.word.load(Ordering::SeqCst)).is_generation_of(version) {
-            // Not pinned by the dead any more, so it is finished; link and place are somebody else's.
-            return;
-        }
-        // A bucket without names holds no slot. Who replaced this version meanwhile evicts it.
-        let is_emptied = current == Some(version) && len == 0 && self.clear_bucket(bucket, version);
-        for id in [predecessor, Some(version)].into_iter().flatten() {
-            if current != Some(id) || is_emptied {
-                self.evict(id);
-            }
-        }
     }
 }

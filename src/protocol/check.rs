@@ -10,10 +10,10 @@ use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, EXPIRED, KeeperWord, Link, OFFERED, ObjectId, Slot, SlotWord, State,
+    BOUND, EXPIRED, KeeperWord, Link, OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE,
+    VERSION,
 };
 use crate::layout::unit::{Unit, UnitWord};
-use crate::protocol::bind;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 
@@ -33,6 +33,8 @@ pub struct Report {
     pub pending: u64,
     /// Slots in which a put, a set or an eviction is under way.
     pub in_progress: u64,
+    /// Variables.
+    pub variables: u64,
     /// Names that are bound.
     pub names: u64,
     /// Pins held by all participants together.
@@ -59,14 +61,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} objects ({} bound, {} leased), {} retired, {} pending, {} in progress, {} names, {} pins, {} participants, {} of {} committed \
-             bytes in use",
+            "{} objects ({} bound, {} leased), {} retired, {} pending, {} in progress, {} variables, {} names, {} pins, \
+             {} participants, {} of {} committed bytes in use",
             self.objects,
             self.bound,
             self.leased,
             self.retired,
             self.pending,
             self.in_progress,
+            self.variables,
             self.names,
             self.pins,
             self.participants,
@@ -176,17 +179,19 @@ impl<'a> Walk<'a> {
             }
             State::Broken => self.report.pending += 1,
             State::Ready => {
-                let own = bind::is_own(slot);
+                let own = word.has(VERSION);
                 if !own {
                     self.object(index, slot, word);
                 }
                 if own && self.is_orphan(index, word) {
+                    let place = Place::from_word(slot.place.load(Ordering::SeqCst));
                     self.blame(format!(
-                        "slot {index} holds the names of a bucket that does not name it"
+                        "slot {index} is a version of {place:?}, which does not name it"
                     ));
                 }
                 self.owned(index, word, block);
             }
+            State::Variable => self.variable(index, word),
             State::Retired => {
                 self.report.retired += 1;
                 if pins == 0 && self.is_still(index, word) {
@@ -199,12 +204,14 @@ impl<'a> Walk<'a> {
                         ));
                     }
                 }
-                self.owned(index, word, block);
+                if !word.has(VARIABLE) {
+                    self.owned(index, word, block);
+                }
             }
         }
     }
 
-    /// An object that is READY, and no bucket's version.
+    /// An object that is READY, and no version.
     fn object(&mut self, index: u32, slot: &Slot, word: SlotWord) {
         match slot.deadline.load(Ordering::SeqCst) {
             EXPIRED => {
@@ -228,6 +235,27 @@ impl<'a> Walk<'a> {
         if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
             let owner = word.owner();
             self.blame(format!("slot {index} is bound to {owner:?}, who is dead or nobody"));
+        }
+    }
+
+    /// A variable names a version that can be got, or none.
+    fn variable(&mut self, index: u32, word: SlotWord) {
+        self.report.variables += 1;
+        let id = ObjectId::new(index, word.generation());
+        if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
+            let owner = word.owner();
+            self.blame(format!(
+                "slot {index} is a variable made for a name by {owner:?}, who is dead"
+            ));
+        }
+        let is_broken = self.stays(|| {
+            let current = self.actor.current_of(id);
+            current.is_some_and(|current| {
+                !self.actor.exists(current) && self.actor.current_of(id) == Some(current)
+            })
+        });
+        if is_broken {
+            self.blame(format!("slot {index} is a variable that names an object that is gone"));
         }
     }
 
@@ -297,7 +325,7 @@ impl<'a> Walk<'a> {
         sum
     }
 
-    /// Whether a living binder has just replaced this version of a bucket, and will evict it.
+    /// Whether a living participant has just replaced this version, and will evict it.
     fn is_being_replaced(&self, version: ObjectId) -> bool {
         (1..self.segment.committed_slots()).filter_map(|index| self.segment.slot(index)).any(
             |slot| {
@@ -310,15 +338,21 @@ impl<'a> Walk<'a> {
         )
     }
 
-    /// Whether a bucket's version is neither current nor about to be, now and a little later.
+    /// Whether a version is neither current nor about to be, now and a little later.
     fn is_orphan(&self, index: u32, word: SlotWord) -> bool {
         let id = ObjectId::new(index, word.generation());
         self.stays(|| {
             self.segment.slot(index).is_some_and(|slot| {
-                let bucket = slot.place.load(Ordering::SeqCst).wrapping_sub(1);
+                let current = match Place::from_word(slot.place.load(Ordering::SeqCst)) {
+                    None => None,
+                    Some(Place::Bucket(bucket)) => {
+                        ObjectId::from_word(self.segment.name_bucket(bucket).load(Ordering::SeqCst))
+                    }
+                    Some(Place::Variable(variable)) => self.actor.current_of(variable),
+                };
                 let is_unfinished =
                     slot.link.load(Ordering::SeqCst) != 0 && !self.is_lost(word.owner());
-                self.segment.name_bucket(bucket).load(Ordering::SeqCst) != id.0
+                current != Some(id)
                     && !is_unfinished
                     && !self.is_being_replaced(id)
                     && slot.word.load(Ordering::SeqCst) == word.0
@@ -415,7 +449,7 @@ impl<'a> Walk<'a> {
             self.segment.slot(slot).is_none_or(|slot| {
                 let word = SlotWord(slot.word.load(Ordering::SeqCst));
                 let block = BlockRef(slot.block.load(Ordering::SeqCst)).get();
-                word.is(State::Free) || !block.is_some_and(&is_mine)
+                word.is(State::Free) || word.has(VARIABLE) || !block.is_some_and(&is_mine)
             })
         })
     }

@@ -16,7 +16,7 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, OFFERED, ObjectId, Slot, SlotWord, State, WAITERS,
+    BOUND, DOOMED, EVICTED, OFFERED, ObjectId, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
 use crate::pins;
 use crate::protocol::pin::Pin;
@@ -39,8 +39,9 @@ impl<'a> Actor<'a> {
                 return false;
             }
             let next = match word.state() {
-                Some(State::Ready) if self.is_over(id, slot) => return false,
+                Some(State::Ready) if word.has(VERSION) || self.is_over(id, slot) => return false,
                 Some(State::Ready | State::Pending | State::Broken) => retired(word),
+                Some(State::Variable) => return self.evict_variable(id),
                 Some(State::Filling) if !word.has(EVICTED) => word.with(EVICTED),
                 _ => return false,
             };
@@ -64,17 +65,29 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// Evicts a version that is not the current one any more, or never was.
+    pub(crate) fn evict_version(&self, id: ObjectId) {
+        let Some(slot) = self.segment.slot(id.slot()) else { return };
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        while word.is_ready(id) {
+            let next = retired(word);
+            match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return self.try_reclaim(id.slot(), slot, next),
+                Err(found) => word = SlotWord(found),
+            }
+        }
+    }
+
     /// Evicts what was bound to a participant that ended. The words that were seen, never the object by its key: it may
     /// have been bound to another meanwhile, or to nobody.
     pub(crate) fn evict_bound(&self, index: u32, slot: &Slot, ended: ParticipantId) {
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
-        while word.is(State::Ready) && word.has(BOUND) && word.is_owned_by(ended) {
+        let is_there = |word: SlotWord| word.is(State::Ready) || word.is(State::Variable);
+        while is_there(word) && word.has(BOUND) && word.is_owned_by(ended) {
             let next = retired(word);
             match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
-                    if word.has(WAITERS) {
-                        self.wake(index, slot);
-                    }
+                    self.wake_if_waited_for(index, slot, word);
                     return self.try_reclaim(index, slot, next);
                 }
                 Err(found) => word = SlotWord(found),
@@ -103,7 +116,7 @@ impl<'a> Actor<'a> {
     pub(crate) fn take(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
         let Some(pin) = self.pin(id)? else { return Ok(None) };
         let mut word = SlotWord(pin.slot.word.load(Ordering::SeqCst));
-        while word.is_ready(id) {
+        while word.is_ready(id) && !word.has(VERSION) {
             let next = retired(word);
             match pin.slot.word.compare_exchange_weak(
                 word.0,
@@ -118,11 +131,12 @@ impl<'a> Actor<'a> {
         Ok(None)
     }
 
-    /// Whether an object is there to be got: what says why a promise has no value is none.
+    /// Whether an object is there to be got, or a variable to be read: what says why a promise has no value is none.
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
         self.segment.slot(id.slot()).is_some_and(|slot| {
-            self.ready_word(id, slot).is_some()
-                && !Fingerprint::is_outcome(slot.fingerprint.load(Ordering::Relaxed))
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            let is_value = || !Fingerprint::is_outcome(slot.fingerprint.load(Ordering::Relaxed));
+            word.is_in(State::Variable, id) || self.ready_word(id, slot).is_some() && is_value()
         })
     }
 
@@ -164,9 +178,18 @@ impl<'a> Actor<'a> {
     /// Returns block and slot of a slot that is RECLAIMING by this participant.
     fn reclaim(&self, index: u32, slot: &Slot, word: SlotWord) {
         if word.has(WAITERS) {
-            self.wake_again(index, slot);
+            self.wake_again(index, slot, word);
         }
-        self.return_block(index, BlockRef(slot.block.load(Ordering::Relaxed)));
+        self.return_contents(index, slot, word);
         self.return_slot(index, slot, word);
+    }
+
+    /// Returns the block of a slot that nobody else uses any more; a variable's last version is evicted.
+    #[inline]
+    pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) {
+        if word.has(VARIABLE) {
+            return self.evict_last_version(slot);
+        }
+        self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
     }
 }

@@ -30,6 +30,15 @@ impl Actor<'_> {
         }
     }
 
+    /// What to call a type in errors.
+    pub(crate) fn name_type(&self, fingerprint: Fingerprint) -> String {
+        match self.describe_type(fingerprint) {
+            Some(name) => name,
+            None if fingerprint == Fingerprint::BYTES => "bytes".into(),
+            None => format!("an unknown type ({fingerprint:?})"),
+        }
+    }
+
     /// The name of a type that some process registered.
     pub(crate) fn describe_type(&self, fingerprint: Fingerprint) -> Option<String> {
         for step in 0..TYPE_ENTRIES {

@@ -14,4 +14,5 @@ mod lease;
 pub(crate) mod pin;
 pub(crate) mod promise;
 pub(crate) mod sweep;
+pub(crate) mod variable;
 pub(crate) mod write;

@@ -6,7 +6,7 @@ use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{ObjectId, Slot};
+use crate::layout::slot::{ObjectId, Slot, State};
 use crate::pins::{self, PinOutcome};
 use crate::sync::Ordering;
 
@@ -53,6 +53,20 @@ impl<'a> Actor<'a> {
             pin.into_counted();
         }
         is_over
+    }
+
+    /// Pins a variable; `None` when it is gone.
+    pub(crate) fn pin_variable(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
+        let me = (self.me, &self.local.gate);
+        let slot = match pins::pin_in(State::Variable, self.segment, me, id)? {
+            PinOutcome::Pinned(slot) => Some(slot),
+            PinOutcome::Missed(slot) => {
+                self.reclaim_if_retired(id.slot(), slot);
+                None
+            }
+            PinOutcome::Absent => None,
+        };
+        Ok(slot.map(|slot| Pin { actor: *self, id, slot }))
     }
 
     #[cold]

@@ -43,7 +43,7 @@ impl Actor<'_> {
     }
 
     fn sweep_slot(&self, index: u32, slot: &Slot, dead: ParticipantId) {
-        self.reap_bucket(index, slot, dead);
+        self.reap_version(index, slot, dead);
         self.reap_keeping(slot, dead);
         self.undo_half_done(index, slot, dead);
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
@@ -57,8 +57,9 @@ impl Actor<'_> {
         self.reclaim_if_retired(index, slot);
         self.evict_bound(index, slot, dead);
         self.expire_slot(index, slot);
-        if SlotWord(slot.word.load(Ordering::SeqCst)).has(WAITERS) {
-            self.wake_again(index, slot);
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if word.has(WAITERS) {
+            self.wake_again(index, slot, word);
         }
     }
 
@@ -81,9 +82,9 @@ impl Actor<'_> {
         match word.state() {
             Some(State::Writing | State::Reclaiming) => {
                 if word.has(WAITERS) {
-                    self.wake_again(index, slot);
+                    self.wake_again(index, slot, word);
                 }
-                self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
+                self.return_contents(index, slot, word);
                 let free = word.next_free();
                 let _ =
                     slot.word.compare_exchange(word.0, free.0, Ordering::SeqCst, Ordering::SeqCst);

@@ -9,9 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::arena::Usage;
 use crate::error::Result;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
-use crate::layout::slot::{ObjectId, SlotWord, State};
+use crate::layout::slot::{ObjectId, SlotWord, State, VERSION};
 use crate::metrics::{Expose, Exposition, Family, Kind};
-use crate::protocol::bind::is_own;
 use crate::region::Region;
 use crate::sync::Ordering;
 
@@ -124,7 +123,7 @@ impl Region {
             segment.slot(*index).is_some_and(|slot| {
                 let word = SlotWord(slot.word.load(Ordering::SeqCst));
                 let holds = matches!(word.state(), Some(state) if state != State::Free);
-                holds && !is_own(slot)
+                holds && !word.has(VERSION)
             })
         };
         let is_attached = |entry: &&ParticipantEntry| {

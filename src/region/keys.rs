@@ -2,14 +2,13 @@
 
 use crate::error::Result;
 use crate::key::Key;
-use crate::layout::slot::{EVICTED, ObjectId, SlotWord, State};
-use crate::protocol::bind::is_own;
+use crate::layout::slot::{EVICTED, ObjectId, SlotWord, State, VERSION};
 use crate::region::Region;
 use crate::sync::Ordering;
 
 impl Region {
-    /// Keys of everything that can be got, is promised, or will never come, in no order; the region's own objects are
-    /// left out. A process that is killed between a put and the sending of the key leaves an object that only this
+    /// Keys of everything that can be got, is promised, or will never come, and of variables, in no order; the region's
+    /// own objects are left out: the names, the versions of variables. A process that is killed between a put and the sending of the key leaves an object that only this
     /// names.
     ///
     /// ```
@@ -30,7 +29,8 @@ impl Region {
             let slot = segment.slot(index)?;
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
             let listed = match word.state()? {
-                State::Ready => !is_own(slot) && !actor.expire_slot(index, slot),
+                State::Ready => !word.has(VERSION) && !actor.expire_slot(index, slot),
+                State::Variable => true,
                 State::Pending | State::Filling | State::Broken => !word.has(EVICTED),
                 _ => false,
             };

@@ -16,6 +16,7 @@ mod promises;
 mod reap;
 mod reaper;
 mod table;
+mod variables;
 pub(crate) mod watch;
 
 #[cfg(test)]

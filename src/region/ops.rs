@@ -248,7 +248,7 @@ impl Region {
         taken.map(|pin| Pinned::new(self.attachment, pin)).transpose()
     }
 
-    /// Whether the object is there.
+    /// Whether the object is there, or the variable.
     ///
     /// # Errors
     /// [`Error::WrongRegion`], [`Error::Severed`].
@@ -256,7 +256,8 @@ impl Region {
         Ok(self.attachment.actor()?.exists(self.object_id(key)?))
     }
 
-    /// Evicts the object: from now on nobody gets it; its memory returns with the last view. `false`: it was not there.
+    /// Evicts the object, or the variable: from now on nobody gets it; its memory returns with the last view. `false`: it
+    /// was not there. A version of a variable is not evicted by its own key.
     ///
     /// # Errors
     /// [`Error::WrongRegion`], [`Error::Severed`].

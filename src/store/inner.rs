@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::codec::Codec;
-use crate::connector::{Block, BlockWriter, Connector, Fill, Lasting};
+use crate::connector::{Block, BlockWriter, Connector, Fill, Lasting, Variables};
 use crate::deadline::Term;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -101,13 +101,36 @@ impl Inner {
         })
     }
 
+    /// How many bytes the codec is likely to make of a value.
+    pub(crate) fn guess<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T) -> usize {
+        let hint = codec.size_hint(value);
+        self.meet::<C, T>().map_or(hint, |seen| seen.guess(hint))
+    }
+
+    /// Remembers how many bytes the codec made of a value.
+    pub(crate) fn wrote<C: Codec<T>, T: ?Sized>(&self, codec: C, value: &T, len: usize) {
+        if let Some(seen) = self.meet::<C, T>() {
+            seen.wrote(codec.size_hint(value), len);
+        }
+    }
+
+    /// Has `put` store what the codec makes of a value, in a block of a size that is guessed well.
+    pub(crate) fn encoded<C: Codec<T>, T: ?Sized, R>(
+        &self,
+        codec: C,
+        value: &T,
+        put: impl Fn(usize, &mut Fill<'_>) -> Result<R>,
+    ) -> Result<R> {
+        self.write_through((codec, value), &mut 0, &put)
+    }
+
     #[inline(always)]
-    fn write_through<C: Codec<T>, T: ?Sized>(
+    fn write_through<C: Codec<T>, T: ?Sized, R>(
         &self,
         (codec, value): (C, &T),
         written: &mut usize,
-        put: &impl Fn(usize, &mut Fill<'_>) -> Result<Key>,
-    ) -> Result<Key> {
+        put: &impl Fn(usize, &mut Fill<'_>) -> Result<R>,
+    ) -> Result<R> {
         let seen = self.meet::<C, T>();
         let hint = codec.size_hint(value);
         let guess = seen.map_or(hint, |seen| seen.guess(hint));
@@ -214,6 +237,14 @@ impl Inner {
         }
     }
 
+    /// The connector's variables.
+    pub(crate) fn variables(&self) -> Result<&dyn Variables> {
+        self.connector.variables().ok_or_else(|| Error::Unsupported {
+            connector: self.connector.config().kind(),
+            operation: "variables",
+        })
+    }
+
     pub(crate) fn close(&self) -> Result<()> {
         if let Some(cache) = &self.cache {
             cache.clear();
@@ -228,7 +259,7 @@ impl Inner {
     }
 
     #[inline(always)]
-    pub(super) fn view<C: Codec<T>, T: ?Sized>(
+    pub(crate) fn view<C: Codec<T>, T: ?Sized>(
         &self,
         key: Key,
         block: Block,

@@ -74,7 +74,7 @@ fn a_bond_in_a_slot_of_an_earlier_version_is_not_taken_for_one() {
     // As a binder leaves them that was killed before its version was current.
     slot.link.store(Link::replacing(None).0, Ordering::SeqCst);
     slot.place.store(1, Ordering::SeqCst);
-    reaper.reap_bucket(id.slot(), slot, dead.me);
+    reaper.reap_version(id.slot(), slot, dead.me);
     assert!(reaper.exists(id), "it may be adopted yet");
     reaper.sweep(dead.me);
     assert!(!reaper.exists(id));

@@ -15,6 +15,7 @@ pub struct Peek {
 
 /// States of slots, kinds of units, the presence of an entry.
 pub const READY: u64 = 4;
+pub const RETIRED: u64 = 6;
 pub const RECLAIMING: u64 = 7;
 pub const SLAB: u64 = 3;
 pub const RETIRING: u64 = 4;
@@ -48,6 +49,11 @@ impl Peek {
     /// A slot's word; its state is in bits 8 to 11.
     pub fn slot(&self, key: Key) -> Word {
         self.word(self.slots + 64 * (key.object() & 0xff_ffff))
+    }
+
+    /// What a variable names: the key's object of its current version.
+    pub fn current(&self, variable: Key) -> Word {
+        Word(self.slot(variable).0 + 8)
     }
 
     /// A unit's word; its kind is in bits 28 to 31.

@@ -1,0 +1,70 @@
+//! What changes: variables, each of which names the current one of many versions.
+
+use std::time::Duration;
+
+use crate::connector::{Block, Connector, Fill};
+use crate::error::Result;
+use crate::fingerprint::Fingerprint;
+use crate::key::Key;
+
+/// What a variable held at some time: an object of its own, which never changes and stays for as long as its block.
+#[derive(Clone, Debug)]
+pub struct Version {
+    /// The object's key. It is evicted with the next version, and by nobody before.
+    pub key: Key,
+    /// How many versions the variable has had with this one: the first is 1.
+    pub number: u64,
+    /// The object.
+    pub block: Block,
+}
+
+/// A connector with variables, which any number of processes set and read at once.
+///
+/// A reader has one version or another, whole; no later read finds an older one. A variable holds values of one type. Its
+/// key is evicted as an object's is: it is [`NotFound`](crate::Error::NotFound) then, for those who wait, too.
+///
+/// ```
+/// use inplace::connector::{Connector, LocalConnector, Variables};
+/// use inplace::{Error, Fingerprint};
+///
+/// let local = LocalConnector::new();
+/// let variables = local.variables().expect("it has some");
+/// let key = variables.open_variable("state", Fingerprint::BYTES)?;
+/// assert!(variables.get_variable(key, Fingerprint::BYTES)?.is_none());
+///
+/// let set = |wanted, bytes: &[u8]| {
+///     variables.set_variable((key, wanted), (bytes.len(), Fingerprint::BYTES), &mut |out| {
+///         out.write(bytes);
+///         Ok(())
+///     })
+/// };
+/// assert_eq!(set(None, b"on")?, 1);
+/// assert_eq!(set(Some(1), b"off")?, 2);
+/// assert!(matches!(set(Some(1), b"on"), Err(Error::Conflict { expected: 1, found: 2, .. })));
+/// assert_eq!(*variables.wait_for_change(key, 1, None)?.block, *b"off");
+/// # Ok::<(), Error>(())
+/// ```
+pub trait Variables: Connector {
+    /// A variable that was never set, for values of this type.
+    fn new_variable(&self, fingerprint: Fingerprint) -> Result<Key>;
+
+    /// The variable of that name; made if there is none. One of another type, or a name bound to something else, is
+    /// [`TypeMismatch`](crate::Error::TypeMismatch).
+    fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key>;
+
+    /// Gives a variable the value that `fill` writes, of that type and of about that size; the new version's number. A
+    /// number beside the key is that of the version to be replaced (0: it was never set); any other than the current one
+    /// is [`Conflict`](crate::Error::Conflict).
+    fn set_variable(
+        &self,
+        variable: (Key, Option<u64>),
+        encoded: (usize, Fingerprint),
+        fill: &mut Fill<'_>,
+    ) -> Result<u64>;
+
+    /// The current version; `None` when it was never set.
+    fn get_variable(&self, key: Key, fingerprint: Fingerprint) -> Result<Option<Version>>;
+
+    /// Waits for a version with a number above `seen` (0: any), and returns the current one; `None` waits without limit.
+    fn wait_for_change(&self, key: Key, seen: u64, timeout: Option<Duration>) -> Result<Version>;
+}
