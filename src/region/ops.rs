@@ -17,7 +17,7 @@ use crate::region::counters::Counted;
 use crate::region::pinned::Pinned;
 use crate::region::{Lifespan, Region, reap};
 use crate::sys::{futex, limits};
-use crate::writer::{Fill, FillBatch};
+use crate::writer::{BlockWriter, Fill, FillBatch};
 
 /// How long a waiter sleeps before it looks whether whoever should wake it is still alive.
 const SLICE: Duration = Duration::from_millis(100);
@@ -200,7 +200,9 @@ impl Region {
         self.relieved(requested, |actor| {
             let mut written = Vec::with_capacity(sizes.len());
             for (at, size) in sizes.iter().enumerate() {
-                written.push(actor.write_with(*size as u64, &mut |out| fill(at, out))?);
+                let mut fill = |out: &mut BlockWriter<'_>| fill(at, out);
+                let pair = |writing, len| (writing, len);
+                written.push(actor.write_with(*size as u64, &mut fill, pair)?);
             }
             let publish = |(writing, len): (Writing<'_>, u64)| {
                 self.put_key(writing.publish(len, fingerprint))
