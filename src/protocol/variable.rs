@@ -232,8 +232,10 @@ impl<'a> Actor<'a> {
             self.predecessor(id, slot, wanted)?;
         }
         // What is written first is pinned by nobody: a child that `fill` forks has nothing to give back.
-        let (writing, len) = self.write_with(guess, fill)?;
-        Ok(self.replace_version((id, wanted), writing, (len, fingerprint))?)
+        let replaced = self.write_with(guess, fill, |writing, len| {
+            self.replace_version((id, wanted), writing, (len, fingerprint))
+        });
+        Ok(replaced??)
     }
 
     /// S2: what a new version replaces, and its number.

@@ -53,23 +53,24 @@ impl<'a> Actor<'a> {
         (fingerprint, term): (Fingerprint, Term),
         fill: &mut Fill<'_>,
     ) -> Result<ObjectId, Refusal> {
-        let (writing, len) = self.write_with(guess, fill)?;
-        Ok(writing.publish_for(term, len, fingerprint))
+        self.write_with(guess, fill, |writing, len| writing.publish_for(term, len, fingerprint))
     }
 
-    /// W1 to W3 of [`put_with`](Self::put_with): what is to be published, and its length.
-    #[inline]
-    pub(crate) fn write_with(
+    /// W1 to W3 of [`put_with`](Self::put_with); `finish` gets what is to be published, and its length. (A `Writing` that is
+    /// returned goes through memory, which a small put would notice.)
+    #[inline(always)]
+    pub(crate) fn write_with<R>(
         &self,
         guess: u64,
         fill: &mut Fill<'_>,
-    ) -> Result<(Writing<'a>, u64), Refusal> {
+        finish: impl FnOnce(Writing<'a>, u64) -> R,
+    ) -> Result<R, Refusal> {
         let mut size = guess;
         loop {
             let writing = self.start_writing(size)?;
             let written = self.fill_block(writing.claimed.index, writing.block, fill)?;
             if written <= writing.block.size() {
-                return Ok((writing, written));
+                return Ok(finish(writing, written));
             }
             size = written;
         }

@@ -15,7 +15,7 @@ use crate::region::counters::Counted;
 use crate::region::pinned::Pinned;
 use crate::region::{Lifespan, Region, reap};
 use crate::sys::limits;
-use crate::writer::{Fill, FillBatch};
+use crate::writer::{BlockWriter, Fill, FillBatch};
 
 impl Region {
     #[inline]
@@ -197,7 +197,9 @@ impl Region {
         self.relieved(requested, |actor| {
             let mut written = Vec::with_capacity(sizes.len());
             for (at, size) in sizes.iter().enumerate() {
-                written.push(actor.write_with(*size as u64, &mut |out| fill(at, out))?);
+                let mut fill = |out: &mut BlockWriter<'_>| fill(at, out);
+                let pair = |writing, len| (writing, len);
+                written.push(actor.write_with(*size as u64, &mut fill, pair)?);
             }
             let publish = |(writing, len): (Writing<'_>, u64)| {
                 self.put_key(writing.publish(len, fingerprint))
