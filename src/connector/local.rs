@@ -210,6 +210,10 @@ impl Connector for LocalConnector {
         Ok(())
     }
 
+    fn space(&self) -> Option<u64> {
+        Some(self.dictionary.space)
+    }
+
     fn config(&self) -> ConnectorConfig {
         ConnectorConfig::local(&self.dictionary.name)
     }

@@ -3,16 +3,30 @@
 mod block;
 mod config;
 mod custom;
+mod file;
 mod heap;
 mod loan;
 mod local;
+mod multi;
+mod policy;
+#[cfg(feature = "redis")]
+mod redis;
+mod series;
 mod shm;
 
 pub use block::Block;
-pub use config::{ConnectorConfig, CustomConfig, LocalConfig, ShmConfig};
+pub use config::{
+    ConnectorConfig, CustomConfig, FileConfig, LocalConfig, MemberConfig, MultiConfig, RedisConfig,
+    ShmConfig,
+};
 pub use custom::{Factory, register_kind};
+pub use file::FileConnector;
 pub use loan::Loan;
 pub use local::LocalConnector;
+pub use multi::MultiConnector;
+pub use policy::{Policy, Tags};
+#[cfg(feature = "redis")]
+pub use redis::RedisConnector;
 pub use shm::ShmConnector;
 
 pub use crate::writer::{BlockWriter, Fill};
@@ -26,6 +40,7 @@ use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::region::fork::{self, Hook};
 use crate::sync::{AtomicBool, Ordering};
+use crate::sys::latch::{Held, Latch};
 
 /// Has a lock of this process taken around every fork, so that a child does not find it taken by a thread it has not.
 pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
@@ -34,6 +49,15 @@ pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
         // Where handlers cannot be had, opening a region says so; nothing else needs them as much.
         let _ = fork::install();
     }
+}
+
+/// Held for something short that a connector does once in a while, and around every fork: see [`hold_at_fork`].
+pub(crate) fn one_at_a_time() -> Held<'static, ()> {
+    static TURN: Latch<()> = Latch::new(());
+    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
+    let lock = || TURN.lock_unless_mine().map(Held::keep).is_some();
+    hold_at_fork(&IS_HOOKED, Hook { lock, unlock: || drop(TURN.kept()) });
+    TURN.lock()
 }
 
 /// Fills the blocks of a batch: called with the position of the object in the batch, and as [`Fill`] is.
@@ -66,6 +90,12 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
 
     /// What another process needs to use the same objects: see [`ConnectorConfig::connect`].
     fn config(&self) -> ConnectorConfig;
+
+    /// The [`space`](Key::space) of this connector's keys, if it has one that it knows: a connector of several finds the
+    /// one a key is of by it. Where it is `None`, each operation tells by [`Error::WrongRegion`](crate::Error::WrongRegion).
+    fn space(&self) -> Option<u64> {
+        None
+    }
 
     /// Stores a copy of `bytes`.
     fn put(&self, bytes: &[u8]) -> Result<Key> {

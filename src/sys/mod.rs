@@ -1,6 +1,8 @@
 //! The only place that asks the system for anything: files, locks, futexes, fork handlers.
 
 #[cfg(not(loom))]
+pub(crate) mod disk;
+#[cfg(not(loom))]
 pub(crate) mod file;
 #[cfg(not(loom))]
 pub(crate) mod fork;
@@ -16,6 +18,8 @@ pub(crate) mod leaked;
 pub(crate) mod limits;
 #[cfg(not(loom))]
 pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod mapping;
 
 #[cfg(loom)]
 mod modelled;

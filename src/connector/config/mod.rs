@@ -1,5 +1,13 @@
 //! What another process needs to use the same objects.
 
+mod file;
+mod multi;
+mod redis;
+
+pub use file::FileConfig;
+pub use multi::{MemberConfig, MultiConfig};
+pub use redis::RedisConfig;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -7,7 +15,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::connector::{Connector, LocalConnector, ShmConnector, custom};
+use crate::connector::{
+    Connector, FileConnector, LocalConnector, MultiConnector, ShmConnector, custom,
+};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::layout::geometry::{MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SLOTS};
@@ -36,6 +46,12 @@ pub enum ConnectorConfig {
     Shm(ShmConfig),
     /// A dictionary of this process.
     Local(LocalConfig),
+    /// A directory.
+    File(FileConfig),
+    /// A Redis server or cluster; connecting needs the feature `redis`.
+    Redis(RedisConfig),
+    /// Several connectors as one.
+    Multi(MultiConfig),
     /// A connector of your own: see [`register_kind`](crate::connector::register_kind).
     Custom(CustomConfig),
 }
@@ -95,20 +111,43 @@ impl ConnectorConfig {
         Self::Local(LocalConfig { name: name.into() })
     }
 
+    /// The directory at that path, which begins at the root, with every default.
+    #[must_use]
+    pub fn file(directory: impl Into<String>) -> Self {
+        Self::File(FileConfig { directory: directory.into(), ..FileConfig::default() })
+    }
+
+    /// The Redis server at that address, with every default.
+    #[must_use]
+    pub fn redis(url: impl Into<String>) -> Self {
+        Self::Redis(RedisConfig { urls: vec![url.into()], ..RedisConfig::default() })
+    }
+
+    /// Several connectors as one.
+    #[must_use]
+    pub fn multi<M: Into<MemberConfig>>(members: impl IntoIterator<Item = M>) -> Self {
+        Self::Multi(MultiConfig { members: members.into_iter().map(Into::into).collect() })
+    }
+
     /// Makes the connector, or opens what is there.
     pub fn connect(&self) -> Result<Arc<dyn Connector>> {
         self.validate()?;
         match self {
             Self::Shm(config) => Ok(Arc::new(ShmConnector::connect(config)?)),
             Self::Local(config) => Ok(Arc::new(LocalConnector::named(&config.name)?)),
+            Self::File(config) => Ok(Arc::new(FileConnector::connect(config)?)),
+            Self::Redis(config) => connect_redis(config),
+            Self::Multi(config) => Ok(Arc::new(MultiConnector::connect(config)?)),
             Self::Custom(config) => custom::connect(config),
         }
     }
 
-    /// Makes the connector that has an existing object; a region that does not exist is not created.
+    /// Makes the connector that has an existing object; a region or directory that does not exist is not
+    /// created.
     pub(crate) fn connect_to(&self, key: Key) -> Result<Arc<dyn Connector>> {
         match self {
             Self::Shm(config) => Ok(Arc::new(ShmConnector::connect_to(config, key)?)),
+            Self::File(config) => Ok(Arc::new(FileConnector::connect_to(config)?)),
             _ => self.connect(),
         }
     }
@@ -118,6 +157,9 @@ impl ConnectorConfig {
         match self {
             Self::Shm(config) => config.validate(),
             Self::Local(config) => check_name("dictionary", &config.name),
+            Self::File(config) => config.validate(),
+            Self::Redis(config) => config.validate(),
+            Self::Multi(config) => config.validate(),
             Self::Custom(config) => check_name("connector kind", &config.kind),
         }
     }
@@ -128,6 +170,9 @@ impl ConnectorConfig {
         match (self, other) {
             (Self::Shm(a), Self::Shm(b)) => a.region == b.region,
             (Self::Local(a), Self::Local(b)) => a.name == b.name,
+            (Self::File(a), Self::File(b)) => a.is_same_place(b),
+            (Self::Redis(a), Self::Redis(b)) => a.is_same_place(b),
+            (Self::Multi(a), Self::Multi(b)) => a.is_same_place(b),
             (Self::Custom(a), Self::Custom(b)) => a == b,
             _ => false,
         }
@@ -145,6 +190,21 @@ impl ConnectorConfig {
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_else(|e| format!("# cannot be written: {e}\n"))
     }
+}
+
+#[cfg(feature = "redis")]
+fn connect_redis(config: &RedisConfig) -> Result<Arc<dyn Connector>> {
+    Ok(Arc::new(crate::connector::RedisConnector::connect(config)?))
+}
+
+#[cfg(not(feature = "redis"))]
+fn connect_redis(_: &RedisConfig) -> Result<Arc<dyn Connector>> {
+    Err(Error::InvalidConfig {
+        what: "connector".into(),
+        found: "redis".into(),
+        expected: "another one: this program was built without the feature `redis` of inplace"
+            .into(),
+    })
 }
 
 impl From<&ShmConfig> for RegionOptions {

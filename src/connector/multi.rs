@@ -1,0 +1,553 @@
+//! Several connectors as one: each object goes to the first whose policy takes it and that has room.
+
+use std::cmp::Reverse;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::connector::config::{ConnectorConfig, MemberConfig, MultiConfig};
+use crate::connector::policy::{Policy, Tags};
+use crate::connector::{
+    Block, BlockWriter, Connector, Deferrable, Fill, FillBatch, Loan, Loaning, one_at_a_time,
+};
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::key::Key;
+use crate::sync::{AtomicBool, Ordering};
+use crate::sys::identity;
+
+/// Several connectors as one: each object goes to the member of the highest priority whose [`Policy`] takes it; when that
+/// one is full, to the next. A key tells its member, so everything else finds the object where it went.
+///
+/// Members are opened when they are first needed: to put into, or to look for a key whose member is not known. In the
+/// second case nothing is created, so a process that only reads makes no regions. A member that can not be opened is an
+/// error only for what needs it.
+///
+/// Sizes are judged by what is written, not by what was guessed: an object that turns out to be another member's is taken
+/// back and written there. A promise has no size yet, so only tags choose its member. Promises and loans are those of the
+/// members that have them. A batch goes to one member where that is the first choice for each of its objects, and object
+/// by object else.
+///
+/// ```
+/// use inplace::RegionOptions;
+/// use inplace::connector::{Connector, LocalConnector, MultiConnector, Policy, ShmConnector};
+///
+/// let small = ShmConnector::new(RegionOptions::new().capacity(1 << 20).anonymous()?);
+/// let all = MultiConnector::new()
+///     .with(small, Policy { max_size: Some(1000), priority: 1, ..Policy::default() })
+///     .with(LocalConnector::new(), Policy::default());
+/// let keys = [all.put(b"small")?, all.put(&[7; 2000])?];
+/// assert_ne!(keys[0].space(), keys[1].space());
+/// assert_eq!(all.get(keys[1])?.unwrap().len(), 2000);
+/// # Ok::<(), inplace::Error>(())
+/// ```
+pub struct MultiConnector {
+    members: Arc<Members>,
+    tags: Tags,
+}
+
+#[derive(Default)]
+struct Members {
+    /// In the order of their configuration.
+    all: Vec<Member>,
+    host: String,
+    /// Names of types, for members that are opened later. Locked in [`one_at_a_time`] only.
+    types: Mutex<Vec<(Fingerprint, String)>>,
+    closed: AtomicBool,
+}
+
+struct Member {
+    connector: ConnectorConfig,
+    policy: Policy,
+    is_for_host: bool,
+    /// Set in [`one_at_a_time`] only, so that no fork finds it half set.
+    opened: OnceLock<Arc<dyn Connector>>,
+}
+
+/// What an attempt to put into a member came to.
+enum Put<T> {
+    Done(T),
+    /// The object has another size than was guessed, which its policy does not take.
+    Resized(u64),
+    Full(Error),
+}
+
+impl MultiConnector {
+    /// No member yet: add some [`with`](Self::with) their policies.
+    #[must_use]
+    pub fn new() -> Self {
+        let members = Members { host: identity::host(), ..Members::default() };
+        Self { members: Arc::new(members), tags: Tags::default() }
+    }
+
+    /// One member more.
+    ///
+    /// # Panics
+    /// When handles with other [`tags`](Self::tagged) exist already.
+    #[must_use]
+    pub fn with(mut self, connector: impl Connector + 'static, policy: Policy) -> Self {
+        let members =
+            Arc::get_mut(&mut self.members).expect("members are added before handles are made");
+        let member =
+            Member::new(MemberConfig { connector: connector.config(), policy }, &members.host);
+        let _first = member.opened.set(Arc::new(connector));
+        members.all.push(member);
+        self
+    }
+
+    /// The members of that configuration, none of them opened yet.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] or [`Error::InvalidName`].
+    pub fn connect(config: &MultiConfig) -> Result<Self> {
+        config.validate()?;
+        let host = identity::host();
+        let all = config.members.iter().map(|member| Member::new(member.clone(), &host)).collect();
+        let members = Members { all, host, ..Members::default() };
+        Ok(Self { members: Arc::new(members), tags: Tags::default() })
+    }
+
+    /// The same connectors, for objects with these tags: whatever is put with the handle has them.
+    ///
+    /// ```
+    /// use inplace::connector::{Connector, LocalConnector, MultiConnector, Policy, Tags};
+    ///
+    /// let kept = Policy { subset_tags: vec!["kept".into()], ..Policy::default() };
+    /// let all = MultiConnector::new()
+    ///     .with(LocalConnector::new(), Policy { priority: 1, ..Policy::default() })
+    ///     .with(LocalConnector::new(), kept);
+    /// let key = all.tagged(Tags::subset(["kept"])).put(b"bytes")?;
+    /// assert_ne!(key.space(), all.put(b"bytes")?.space());
+    /// assert!(all.exists(key)?);
+    /// # Ok::<(), inplace::Error>(())
+    /// ```
+    #[must_use]
+    pub fn tagged(&self, tags: Tags) -> Self {
+        Self { members: self.members.clone(), tags }
+    }
+
+    /// The members that may take an object with this handle's tags, the preferred first.
+    fn suitable(&self) -> Vec<&Member> {
+        let mut suitable: Vec<_> = self
+            .members
+            .all
+            .iter()
+            .filter(|member| member.is_for_host && member.policy.takes_tags(&self.tags))
+            .collect();
+        suitable.sort_by_key(|member| Reverse(member.policy.priority));
+        suitable
+    }
+
+    /// Puts something into the first suitable member that takes its size and has room. `size` is a guess.
+    fn put_somewhere<T>(
+        &self,
+        size: u64,
+        put: &mut dyn FnMut(&dyn Connector, &Policy) -> Result<Put<T>>,
+    ) -> Result<T> {
+        self.members.check_open()?;
+        let suitable = self.suitable();
+        let mut size = size;
+        let mut full = None;
+        let mut at = 0;
+        // Once for a wrong guess; an encoding that has another size each time has no right one.
+        let mut guesses = 2;
+        while let Some(member) = suitable.get(at) {
+            at += 1;
+            if !member.policy.takes_size(size) {
+                continue;
+            }
+            match put(&**self.members.open(member)?, &member.policy)? {
+                Put::Done(done) => return Ok(done),
+                Put::Full(error) => full = full.or(Some(error)),
+                Put::Resized(actual) if guesses > 0 => {
+                    (size, at, full) = (actual, 0, None);
+                    guesses -= 1;
+                }
+                Put::Resized(_) => {
+                    return Err(Error::Codec {
+                        codec: "multi",
+                        what: "the object has another size each time it is written".into(),
+                    });
+                }
+            }
+        }
+        Err(full.unwrap_or_else(|| self.no_member(Some(size))))
+    }
+
+    fn no_member(&self, size: Option<u64>) -> Error {
+        let size =
+            size.map_or_else(|| "a promise".into(), |size| format!("an object of {size} bytes"));
+        let (members, host) = (self.members.all.len(), self.members.host.clone());
+        Error::NoMember { wanted: format!("{size} with {:?}", self.tags), members, host }
+    }
+
+    /// The suitable members that have something, opened. A member that can not be opened has nothing.
+    fn having<'a, D: ?Sized + 'a>(
+        &'a self,
+        part: impl Fn(&'a dyn Connector) -> Option<&'a D> + 'a,
+    ) -> impl Iterator<Item = (&'a Policy, &'a D)> {
+        self.suitable().into_iter().filter_map(move |member| {
+            let connector = self.members.open(member).ok()?;
+            Some((&member.policy, part(&**connector)?))
+        })
+    }
+
+    fn promising(&self, key: Key) -> Result<&dyn Deferrable> {
+        let promising = self.members.of(key)?.deferrable();
+        promising.ok_or(Error::Unsupported { connector: "key's", operation: "promises" })
+    }
+}
+
+impl Default for MultiConnector {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Member {
+    fn new(config: MemberConfig, host: &str) -> Self {
+        let MemberConfig { connector, policy } = config;
+        let is_for_host = policy.is_for_host(host);
+        Self { connector, policy, is_for_host, opened: OnceLock::new() }
+    }
+}
+
+impl Members {
+    fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::Closed { what: self.name() });
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        format!("the multi connector of {} members", self.all.len())
+    }
+
+    /// The member's connector: what is not there yet is created.
+    fn open<'a>(&self, member: &'a Member) -> Result<&'a Arc<dyn Connector>> {
+        match member.opened.get() {
+            Some(connector) => Ok(connector),
+            None => Ok(self.install(member, member.connector.connect()?)),
+        }
+    }
+
+    fn install<'a>(
+        &self,
+        member: &'a Member,
+        connector: Arc<dyn Connector>,
+    ) -> &'a Arc<dyn Connector> {
+        let types = {
+            let _turn = one_at_a_time();
+            // Another thread may have been first: its connector stays.
+            let _first = member.opened.set(connector.clone());
+            self.types.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        };
+        for (fingerprint, name) in types {
+            connector.register_type(fingerprint, &name);
+        }
+        member.opened.get_or_init(|| connector)
+    }
+
+    fn opened(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
+        self.all.iter().filter_map(|member| member.opened.get())
+    }
+
+    /// The connector of the key's object. Members that were not needed yet are opened for it, but nothing is created.
+    fn of(&self, key: Key) -> Result<&Arc<dyn Connector>> {
+        self.check_open()?;
+        for connector in self.opened() {
+            if has(connector, key)? {
+                return Ok(connector);
+            }
+        }
+        let mut failure = None;
+        let is_unopened = |member: &&Member| member.is_for_host && member.opened.get().is_none();
+        for member in self.all.iter().filter(is_unopened) {
+            match member.connector.connect_to(key) {
+                // A region that the key is of, but not the member's.
+                Ok(connector) if !connector.config().is_same_place(&member.connector) => {}
+                Ok(connector) => {
+                    let connector = self.install(member, connector);
+                    if has(connector, key)? {
+                        return Ok(connector);
+                    }
+                }
+                Err(Error::RegionNotFound { .. }) => {}
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        Err(failure.unwrap_or_else(|| Error::WrongRegion {
+            key,
+            expected: key.space(),
+            found: self.opened().find_map(|connector| connector.space()).unwrap_or(0),
+            name: self.name(),
+        }))
+    }
+
+    /// Positions of keys, by the connector they are of.
+    fn grouped<'a>(&'a self, keys: &[Key]) -> Result<Vec<(&'a Arc<dyn Connector>, Vec<usize>)>> {
+        let mut groups: Vec<(&Arc<dyn Connector>, Vec<usize>)> = Vec::new();
+        for (at, key) in keys.iter().enumerate() {
+            let connector = self.of(*key)?;
+            match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, connector)) {
+                Some((_, positions)) => positions.push(at),
+                None => groups.push((connector, vec![at])),
+            }
+        }
+        Ok(groups)
+    }
+}
+
+/// Whether the key is one of this connector's.
+fn has(connector: &Arc<dyn Connector>, key: Key) -> Result<bool> {
+    match connector.space() {
+        Some(space) => Ok(space == key.space()),
+        None => match connector.exists(key) {
+            Ok(_) => Ok(true),
+            Err(Error::WrongRegion { .. }) => Ok(false),
+            Err(error) => Err(error),
+        },
+    }
+}
+
+/// Sorts errors that another member may be spared from the others.
+fn put_or_full<T>(outcome: Result<T>) -> Result<Put<T>> {
+    match outcome {
+        Ok(done) => Ok(Put::Done(done)),
+        Err(
+            error @ (Error::OutOfSpace { .. } | Error::OutOfSlots { .. } | Error::TooLarge { .. }),
+        ) => Ok(Put::Full(error)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets a `fill` fail when it writes what the policy does not take, and says how much that was.
+fn judged<T>(
+    policy: &Policy,
+    put: &mut dyn FnMut(&mut dyn FnMut(&BlockWriter<'_>) -> Result<()>) -> Result<T>,
+) -> Result<Put<T>> {
+    let mut misjudged = None;
+    let outcome = put(&mut |out| {
+        let size = out.position() as u64;
+        if policy.takes_size(size) {
+            return Ok(());
+        }
+        misjudged = Some(size);
+        // The error makes the connector take back the block.
+        Err(Error::Codec { codec: "multi", what: "an object for another member".into() })
+    });
+    match (outcome, misjudged) {
+        (Err(_), Some(size)) => Ok(Put::Resized(size)),
+        (outcome, _) => put_or_full(outcome),
+    }
+}
+
+impl Connector for MultiConnector {
+    fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key> {
+        self.put_somewhere(size as u64, &mut |connector, policy| {
+            judged(policy, &mut |judge| {
+                connector.put_with(size, fingerprint, &mut |out| {
+                    fill(out)?;
+                    judge(out)
+                })
+            })
+        })
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<Key> {
+        self.put_somewhere(bytes.len() as u64, &mut |connector, _| {
+            put_or_full(connector.put(bytes))
+        })
+    }
+
+    fn put_batch_with(
+        &self,
+        sizes: &[usize],
+        fingerprint: Fingerprint,
+        fill: &mut FillBatch<'_>,
+    ) -> Result<Vec<Key>> {
+        self.members.check_open()?;
+        let suitable = self.suitable();
+        let first_for = |size: &usize| {
+            suitable.iter().position(|member| member.policy.takes_size(*size as u64))
+        };
+        let mut choices = sizes.iter().map(first_for);
+        let together =
+            choices.next().flatten().filter(|first| choices.all(|at| at == Some(*first)));
+        if let Some(member) = together.map(|at| suitable[at]) {
+            let connector = self.members.open(member)?;
+            let outcome = judged(&member.policy, &mut |judge| {
+                connector.put_batch_with(sizes, fingerprint, &mut |at, out| {
+                    fill(at, out)?;
+                    judge(out)
+                })
+            });
+            if let Put::Done(keys) = outcome? {
+                return Ok(keys);
+            }
+        }
+        let mut keys = Vec::with_capacity(sizes.len());
+        for (at, size) in sizes.iter().enumerate() {
+            match self.put_with(*size, fingerprint, &mut |out| fill(at, out)) {
+                Ok(key) => keys.push(key),
+                Err(error) => {
+                    // The first error is the one to hear of.
+                    let _ = self.evict_batch(&keys);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    fn get(&self, key: Key) -> Result<Option<Block>> {
+        self.members.of(key)?.get(key)
+    }
+
+    fn take(&self, key: Key) -> Result<Option<Block>> {
+        self.members.of(key)?.take(key)
+    }
+
+    fn exists(&self, key: Key) -> Result<bool> {
+        self.members.of(key)?.exists(key)
+    }
+
+    fn evict(&self, key: Key) -> Result<bool> {
+        self.members.of(key)?.evict(key)
+    }
+
+    fn get_batch(&self, keys: &[Key]) -> Result<Vec<Option<Block>>> {
+        let mut blocks = vec![None; keys.len()];
+        for (connector, positions) in self.members.grouped(keys)? {
+            let theirs: Vec<Key> = positions.iter().map(|at| keys[*at]).collect();
+            for (at, block) in positions.into_iter().zip(connector.get_batch(&theirs)?) {
+                blocks[at] = block;
+            }
+        }
+        Ok(blocks)
+    }
+
+    fn evict_batch(&self, keys: &[Key]) -> Result<usize> {
+        let mut evicted = 0;
+        let mut outcome = Ok(());
+        let mut known = Vec::with_capacity(keys.len());
+        for key in keys {
+            match self.members.of(*key) {
+                Ok(_) => known.push(*key),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        for (connector, positions) in self.members.grouped(&known)? {
+            let theirs: Vec<Key> = positions.iter().map(|at| known[*at]).collect();
+            match connector.evict_batch(&theirs) {
+                Ok(count) => evicted += count,
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        outcome.map(|()| evicted)
+    }
+
+    /// Closes every member that was opened.
+    fn close(&self) -> Result<()> {
+        self.members.closed.store(true, Ordering::Relaxed);
+        let mut outcome = Ok(());
+        for connector in self.members.opened() {
+            outcome = outcome.and(connector.close());
+        }
+        outcome
+    }
+
+    fn config(&self) -> ConnectorConfig {
+        ConnectorConfig::multi(self.members.all.iter().map(|member| MemberConfig {
+            policy: member.policy.clone(),
+            connector: member.connector.clone(),
+        }))
+    }
+
+    fn register_type(&self, fingerprint: Fingerprint, name: &str) {
+        {
+            let _turn = one_at_a_time();
+            let mut types = self.members.types.lock().unwrap_or_else(PoisonError::into_inner);
+            if types.iter().all(|(known, _)| *known != fingerprint) {
+                types.push((fingerprint, name.to_owned()));
+            }
+        }
+        self.members.opened().for_each(|connector| connector.register_type(fingerprint, name));
+    }
+
+    fn describe(&self, fingerprint: Fingerprint) -> Option<String> {
+        self.members.opened().find_map(|connector| connector.describe(fingerprint))
+    }
+
+    fn deferrable(&self) -> Option<&dyn Deferrable> {
+        self.having(|connector| connector.deferrable()).next().map(|_| self as &dyn Deferrable)
+    }
+
+    fn loaning(&self) -> Option<&dyn Loaning> {
+        self.having(|connector| connector.loaning()).next().map(|_| self as &dyn Loaning)
+    }
+}
+
+impl Deferrable for MultiConnector {
+    fn reserve(&self) -> Result<Key> {
+        self.members.check_open()?;
+        let mut full = None;
+        for (_, member) in self.having(|connector| connector.deferrable()) {
+            match put_or_full(member.reserve())? {
+                Put::Done(key) => return Ok(key),
+                Put::Full(error) => full = full.or(Some(error)),
+                Put::Resized(_) => {}
+            }
+        }
+        Err(full.unwrap_or_else(|| self.no_member(None)))
+    }
+
+    fn set_with(
+        &self,
+        key: Key,
+        size: usize,
+        fingerprint: Fingerprint,
+        fill: &mut Fill<'_>,
+    ) -> Result<()> {
+        self.promising(key)?.set_with(key, size, fingerprint, fill)
+    }
+
+    fn fail(&self, key: Key) -> Result<()> {
+        self.promising(key)?.fail(key)
+    }
+
+    fn wait(&self, key: Key, timeout: Option<Duration>) -> Result<Block> {
+        let connector = self.members.of(key)?;
+        match connector.deferrable() {
+            Some(member) => member.wait(key, timeout),
+            None => connector.get(key)?.ok_or(Error::NotFound { key }),
+        }
+    }
+}
+
+impl Loaning for MultiConnector {
+    fn loan(&self, len: usize, fingerprint: Fingerprint) -> Result<Loan> {
+        self.members.check_open()?;
+        let mut full = None;
+        let lenders = self.having(|connector| connector.loaning());
+        for (_, lender) in lenders.filter(|(policy, _)| policy.takes_size(len as u64)) {
+            match put_or_full(lender.loan(len, fingerprint))? {
+                Put::Done(loan) => return Ok(loan),
+                Put::Full(error) => full = full.or(Some(error)),
+                Put::Resized(_) => {}
+            }
+        }
+        Err(full.unwrap_or_else(|| self.no_member(Some(len as u64))))
+    }
+}
+
+impl fmt::Debug for MultiConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let members = self.members.all.iter().map(|member| (&member.connector, &member.policy));
+        f.debug_struct("MultiConnector")
+            .field("members", &members.collect::<Vec<_>>())
+            .field("tags", &self.tags)
+            .finish_non_exhaustive()
+    }
+}
