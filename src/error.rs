@@ -45,6 +45,15 @@ pub enum Error {
         /// The region's name.
         name: String,
     },
+    /// No directory of objects is there.
+    #[error(
+        "no objects are in {directory:?}: no FileConnector of this host made it; check the path, and that this host sees the \
+         file system it is on"
+    )]
+    DirectoryNotFound {
+        /// The directory's path.
+        directory: String,
+    },
     /// A region of that name exists already and a new one was demanded.
     #[error("region {name:?} exists already; open it, choose another name, or destroy it first")]
     RegionExists {

@@ -177,8 +177,7 @@ impl Connector for LocalConnector {
     fn get(&self, key: Key) -> Result<Option<Block>> {
         self.owning(key)?.with(key.object(), |shard| match shard.get(&key.object()) {
             Some(Entry::Ready(block)) => Ok(Some(block.clone())),
-            Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Pending(_)) | None => Ok(None),
+            Some(Entry::Pending(_) | Entry::Broken) | None => Ok(None),
         })
     }
 
@@ -188,8 +187,7 @@ impl Connector for LocalConnector {
                 Some(Entry::Ready(block)) => Ok(Some(block)),
                 _ => Ok(None),
             },
-            Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Pending(_)) | None => Ok(None),
+            Some(Entry::Pending(_) | Entry::Broken) | None => Ok(None),
         })
     }
 

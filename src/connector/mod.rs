@@ -72,7 +72,7 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key>;
 
     /// The object in place, pinned for as long as the block lives; `None` when it was evicted, never existed, or is
-    /// promised and not yet there.
+    /// promised and not there: whether it will come is for who [waits](Deferrable::wait).
     fn get(&self, key: Key) -> Result<Option<Block>>;
 
     /// Evicts the object and returns it: of any number of concurrent takers exactly one gets it.

@@ -262,18 +262,10 @@ impl Members {
             }
         }
         let mut failure = None;
-        let is_unopened = |member: &&Member| member.is_for_host && member.opened.get().is_none();
-        for member in self.all.iter().filter(is_unopened) {
-            match member.connector.connect_to(key) {
-                // A region that the key is of, but not the member's.
-                Ok(connector) if !connector.config().is_same_place(&member.connector) => {}
-                Ok(connector) => {
-                    let connector = self.install(member, connector);
-                    if has(connector, key)? {
-                        return Ok(connector);
-                    }
-                }
-                Err(Error::RegionNotFound { .. }) => {}
+        for member in self.all.iter().filter(|member| member.is_for_host) {
+            match self.open_for(member, key) {
+                Ok(Some(connector)) if has(connector, key)? => return Ok(connector),
+                Ok(_) | Err(Error::RegionNotFound { .. } | Error::DirectoryNotFound { .. }) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
@@ -283,6 +275,17 @@ impl Members {
             found: self.opened().find_map(|connector| connector.space()).unwrap_or(0),
             name: self.name(),
         }))
+    }
+
+    /// The connector of a member that the key may be of. One that is not opened yet creates nothing.
+    fn open_for<'a>(&self, member: &'a Member, key: Key) -> Result<Option<&'a Arc<dyn Connector>>> {
+        if let Some(connector) = member.opened.get() {
+            return Ok(Some(connector));
+        }
+        let connector = member.connector.connect_to(key)?;
+        // A region that the key is of may be another one than the member's.
+        let is_its_own = connector.config().is_same_place(&member.connector);
+        Ok(is_its_own.then(|| self.install(member, connector)))
     }
 
     /// Positions of keys, by the connector they are of.

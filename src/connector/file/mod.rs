@@ -89,11 +89,7 @@ impl FileConnector {
         config.validate()?;
         match Directory::open(Path::new(&config.directory), config.fsync)? {
             Some(directory) => Self::over(directory, config),
-            None => Err(Error::InvalidConfig {
-                what: "file.directory".into(),
-                found: format!("{:?}, where no objects are", config.directory),
-                expected: "the directory of a FileConnector, as this host sees it".into(),
-            }),
+            None => Err(Error::DirectoryNotFound { directory: config.directory.clone() }),
         }
     }
 
@@ -184,7 +180,7 @@ impl FileConnector {
         Ok(Some((file, record)))
     }
 
-    /// The object's block, if it has a value.
+    /// The object's state, with its block if it has a value.
     fn value(&self, key: Key) -> Result<State> {
         match self.look(key)? {
             None => Ok(State::Absent),
@@ -195,7 +191,7 @@ impl FileConnector {
                 Ok(State::Value(block))
             }
             Some((_, Record::Promise)) if self.is_promiser_alive(key)? => Ok(State::Promised),
-            Some(_) => Err(Error::Broken { key }),
+            Some(_) => Ok(State::Broken),
         }
     }
 
@@ -266,6 +262,7 @@ impl FileConnector {
             State::Promised => Ok(()),
             State::Value(_) => Err(Error::AlreadySet { key }),
             State::Absent => Err(Error::NotFound { key }),
+            State::Broken => Err(Error::Broken { key }),
         }
     }
 }
@@ -290,6 +287,7 @@ impl Ranges for FileConnector {
 enum State {
     Absent,
     Promised,
+    Broken,
     Value(Block),
 }
 
@@ -309,7 +307,7 @@ impl Connector for FileConnector {
     fn get(&self, key: Key) -> Result<Option<Block>> {
         match self.value(key)? {
             State::Value(block) => Ok(Some(block)),
-            State::Absent | State::Promised => Ok(None),
+            State::Absent | State::Promised | State::Broken => Ok(None),
         }
     }
 
@@ -393,6 +391,7 @@ impl Deferrable for FileConnector {
             match self.value(key)? {
                 State::Value(block) => return Ok(block),
                 State::Absent => return Err(Error::NotFound { key }),
+                State::Broken => return Err(Error::Broken { key }),
                 State::Promised => {}
             }
             let waited = start.elapsed();
