@@ -70,14 +70,6 @@ impl Series {
         }
     }
 
-    /// The range this process is going through.
-    pub(super) fn range(&self, ranges: &impl Ranges) -> Result<u64> {
-        if !self.has_range() {
-            self.begin(ranges)?;
-        }
-        Ok(self.identity.incarnation())
-    }
-
     /// Whether this process, and not only its parent, has a range.
     pub(super) fn has_range(&self) -> bool {
         self.identity.tag() != 0
@@ -122,7 +114,7 @@ mod tests {
     #[test]
     fn threads_that_use_up_ranges_never_get_a_number_twice() {
         let (series, ranges) = (Series::new().unwrap(), Counter(AtomicU64::new(5)));
-        assert_eq!((series.next(&ranges).unwrap(), series.range(&ranges).unwrap()), (5 << BITS, 5));
+        assert_eq!(series.next(&ranges).unwrap(), 5 << BITS);
         series.next.store((6 << BITS) - 1000, Ordering::Relaxed);
         let numbers = || (0..1000).map(|_| series.next(&ranges).unwrap()).collect::<Vec<_>>();
         let numbers: Vec<u64> = std::thread::scope(|scope| {

@@ -3,7 +3,7 @@
 //! ```text
 //! space              text: the version, and the number that says whose keys these are
 //! objects/<object>   a file per object, named when it is complete
-//! drafts/<range>.<object>   a file that is being written
+//! drafts/<range>.<number>   a file that is being written
 //! ranges/<range>     locked by the process that has the range, for as long as it lives
 //! next-<space>/<n>   one empty file: its name is the next range. Who renames it to n + 1 has n
 //! types/<fingerprint>   the name of a type
@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::connector::file::record::failed;
-use crate::connector::series::RANGES;
+use crate::connector::series::{RANGES, range_of};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -78,8 +78,8 @@ impl Directory {
         self.path.join(format!("objects/{:016x}", key.object()))
     }
 
-    pub(super) fn draft(&self, range: u64, key: Key) -> PathBuf {
-        self.path.join(format!("drafts/{range:010x}.{:016x}", key.object()))
+    pub(super) fn draft(&self, number: u64) -> PathBuf {
+        self.path.join(format!("drafts/{:010x}.{number:016x}", range_of(number)))
     }
 
     pub(super) fn type_name(&self, fingerprint: Fingerprint) -> PathBuf {

@@ -133,8 +133,9 @@ impl FileConnector {
     ) -> Result<bool> {
         let len = bytes.len() as u64;
         limits::check_file(len + HEADER as u64, "the object's file")?;
-        let range = self.series.range(self)?;
-        let (draft, path) = (self.directory.draft(range, key), self.directory.object(key));
+        // Two threads may be settling one promise: a draft has a number of its own.
+        let draft = self.directory.draft(self.series.next(self)?);
+        let path = self.directory.object(key);
         let write = || disk::write_new(&draft, &[&record.header(key), bytes], self.directory.fsync);
         let written = write().or_else(|error| {
             let _none = file::unlink(&draft);
