@@ -205,7 +205,7 @@ fn cluster() -> Vec<RedisServer> {
     let nodes: Vec<_> = (0..3).map(|_| RedisServer::start_on(port(), &options)).collect();
     let mut create = Command::new("redis-cli");
     create.args(["--cluster", "create", "--cluster-yes"]);
-    nodes.iter().for_each(|node| drop(create.arg(format!("127.0.0.1:{}", node.port))));
+    create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)));
     let created = create.output().unwrap();
     assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stdout));
     for node in &nodes {

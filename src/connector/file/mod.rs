@@ -5,7 +5,7 @@ mod record;
 
 use std::fmt;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -124,50 +124,39 @@ impl FileConnector {
         Ok(Key::new(self.directory.space, object))
     }
 
-    /// Writes an object's file and gives it its place by `place`; whether that was still to be had.
-    fn write(
-        &self,
-        key: Key,
-        record: Record,
-        (bytes, place): (&[u8], &dyn Fn(&Path, &Path) -> Result<bool>),
-    ) -> Result<bool> {
+    /// Writes an object's file under a name that is not its own yet.
+    fn draft(&self, key: Key, record: Record, bytes: &[u8]) -> Result<Draft> {
         let len = bytes.len() as u64;
         limits::check_file(len + HEADER as u64, "the object's file")?;
         // Two threads may be settling one promise: a draft has a number of its own.
-        let draft = self.directory.draft(self.series.next(self)?);
-        let path = self.directory.object(key);
-        let write = || disk::write_new(&draft, &[&record.header(key), bytes], self.directory.fsync);
-        let written = write().or_else(|error| {
-            let _none = file::unlink(&draft);
-            if file::is_out_of_space(&error) {
-                self.directory.sweep();
-                return write();
-            }
-            Err(error)
-        });
-        let failed = |error| self.directory.failed(&path, len, error);
-        let placed = match written {
-            Ok(()) => place(&draft, &path),
-            Err(error) => Err(failed(error)),
-        };
-        if !matches!(placed, Ok(true)) {
-            let _none = file::unlink(&draft);
-            return placed;
+        let draft = Draft { path: self.directory.draft(self.series.next(self)?), is_placed: false };
+        let parts = [&record.header(key)[..], bytes];
+        let mut written = disk::write_new(&draft.path, &parts, self.directory.fsync);
+        if written.as_ref().is_err_and(file::is_out_of_space) {
+            let _none = file::unlink(&draft.path);
+            self.directory.sweep();
+            written = disk::write_new(&draft.path, &parts, self.directory.fsync);
         }
-        self.directory.sync_names().map_err(failed)?;
-        Ok(true)
+        written.map_err(|error| self.directory.failed(&draft.path, len, error))?;
+        Ok(draft)
+    }
+
+    /// The file has its object's name now.
+    fn placed(&self, mut draft: Draft, len: usize) -> Result<()> {
+        draft.is_placed = true;
+        let failed = |error| self.directory.failed(&draft.path, len as u64, error);
+        self.directory.sync_names().map_err(failed)
     }
 
     /// Writes a new object's file.
     fn add(&self, record: Record, bytes: &[u8]) -> Result<Key> {
-        let publish = |draft: &Path, path: &Path| {
-            disk::publish(draft, path)
-                .map_err(|error| self.directory.failed(path, bytes.len() as u64, error))
-        };
         loop {
             let key = self.new_key()?;
-            if self.write(key, record, (bytes, &publish))? {
-                return Ok(key);
+            let draft = self.draft(key, record, bytes)?;
+            let path = self.directory.object(key);
+            let failed = |error| self.directory.failed(&path, bytes.len() as u64, error);
+            if disk::publish(&draft.path, &path).map_err(failed)? {
+                return self.placed(draft, bytes.len()).map(|()| key);
             }
         }
     }
@@ -238,23 +227,26 @@ impl FileConnector {
 
     /// Puts a record in the place of a promise.
     fn settle(&self, key: Key, record: Record, bytes: &[u8]) -> Result<()> {
-        let replace = |draft: &Path, _: &Path| {
-            let settled = self.settling(key, |path| {
-                if !self.is_promiser_alive(key)? {
-                    return Err(Error::Broken { key });
-                }
-                disk::rename(draft, path).map_err(|error| failed(path, error))
-            });
-            match settled? {
-                Some(renamed) => Ok(renamed),
-                None => Err(match self.look(key)? {
-                    None => Error::NotFound { key },
-                    Some((_, Record::Value { .. })) => Error::AlreadySet { key },
-                    Some(_) => Error::Broken { key },
-                }),
+        let draft = self.draft(key, record, bytes)?;
+        let settled = self.settling(key, |path| {
+            if !self.is_promiser_alive(key)? {
+                return Err(Error::Broken { key });
             }
-        };
-        self.write(key, record, (bytes, &replace)).map(|_| ())
+            disk::rename(&draft.path, path).map_err(|error| failed(path, error))
+        });
+        match settled? {
+            Some(true) => self.placed(draft, bytes.len()),
+            Some(false) => Err(Error::Damaged {
+                key,
+                place: draft.path.display().to_string(),
+                found: "was removed while it was written".into(),
+            }),
+            None => match self.look(key)? {
+                None => Err(Error::NotFound { key }),
+                Some((_, Record::Value { .. })) => Err(Error::AlreadySet { key }),
+                Some(_) => Err(Error::Broken { key }),
+            },
+        }
     }
 
     /// Refuses early what can not be settled any more.
@@ -264,6 +256,20 @@ impl FileConnector {
             State::Value(_) => Err(Error::AlreadySet { key }),
             State::Absent => Err(Error::NotFound { key }),
             State::Broken => Err(Error::Broken { key }),
+        }
+    }
+}
+
+/// A file on its way to its object's name; dropped before, it goes.
+struct Draft {
+    path: PathBuf,
+    is_placed: bool,
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.is_placed {
+            let _stays_for_who_sweeps = file::unlink(&self.path);
         }
     }
 }

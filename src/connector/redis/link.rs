@@ -68,7 +68,7 @@ impl Link {
                 for command in commands {
                     all.add_command(command);
                 }
-                all.query(&mut **cluster)
+                all.query(cluster)
             }
         }
     }

@@ -1,20 +1,21 @@
 //! Several connectors as one: each object goes to the first whose policy takes it and that has room.
 
+mod members;
+
 use std::cmp::Reverse;
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::connector::config::{ConnectorConfig, MemberConfig, MultiConfig};
 use crate::connector::policy::{Policy, Tags};
-use crate::connector::{
-    Block, BlockWriter, Connector, Deferrable, Fill, FillBatch, Loan, Loaning, one_at_a_time,
-};
+use crate::connector::{Block, BlockWriter, Connector, Deferrable, Fill, FillBatch, Loan, Loaning};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
-use crate::sync::{AtomicBool, Ordering};
-use crate::sys::identity;
+use crate::sync::Ordering;
+
+use members::{Member, Members};
 
 /// Several connectors as one: each object goes to the member of the highest priority whose [`Policy`] takes it; when that
 /// one is full, to the next. A key tells its member, so everything else finds the object where it went.
@@ -46,24 +47,6 @@ pub struct MultiConnector {
     tags: Tags,
 }
 
-#[derive(Default)]
-struct Members {
-    /// In the order of their configuration.
-    all: Vec<Member>,
-    host: String,
-    /// Names of types, for members that are opened later. Locked in [`one_at_a_time`] only.
-    types: Mutex<Vec<(Fingerprint, String)>>,
-    closed: AtomicBool,
-}
-
-struct Member {
-    connector: ConnectorConfig,
-    policy: Policy,
-    is_for_host: bool,
-    /// Set in [`one_at_a_time`] only, so that no fork finds it half set.
-    opened: OnceLock<Arc<dyn Connector>>,
-}
-
 /// What an attempt to put into a member came to.
 enum Put<T> {
     Done(T),
@@ -76,8 +59,7 @@ impl MultiConnector {
     /// No member yet: add some [`with`](Self::with) their policies.
     #[must_use]
     pub fn new() -> Self {
-        let members = Members { host: identity::host(), ..Members::default() };
-        Self { members: Arc::new(members), tags: Tags::default() }
+        Self { members: Arc::new(Members::new([])), tags: Tags::default() }
     }
 
     /// One member more.
@@ -101,10 +83,8 @@ impl MultiConnector {
     /// [`Error::InvalidConfig`] or [`Error::InvalidName`].
     pub fn connect(config: &MultiConfig) -> Result<Self> {
         config.validate()?;
-        let host = identity::host();
-        let all = config.members.iter().map(|member| Member::new(member.clone(), &host)).collect();
-        let members = Members { all, host, ..Members::default() };
-        Ok(Self { members: Arc::new(members), tags: Tags::default() })
+        let members = Arc::new(Members::new(config.members.iter().cloned()));
+        Ok(Self { members, tags: Tags::default() })
     }
 
     /// The same connectors, for objects with these tags: whatever is put with the handle has them.
@@ -142,7 +122,7 @@ impl MultiConnector {
     fn put_somewhere<T>(
         &self,
         size: u64,
-        put: &mut dyn FnMut(&dyn Connector, &Policy) -> Result<Put<T>>,
+        mut put: impl FnMut(&dyn Connector, &Policy) -> Result<Put<T>>,
     ) -> Result<T> {
         self.members.check_open()?;
         let suitable = self.suitable();
@@ -204,116 +184,6 @@ impl Default for MultiConnector {
     }
 }
 
-impl Member {
-    fn new(config: MemberConfig, host: &str) -> Self {
-        let MemberConfig { connector, policy } = config;
-        let is_for_host = policy.is_for_host(host);
-        Self { connector, policy, is_for_host, opened: OnceLock::new() }
-    }
-}
-
-impl Members {
-    fn check_open(&self) -> Result<()> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(Error::Closed { what: self.name() });
-        }
-        Ok(())
-    }
-
-    fn name(&self) -> String {
-        format!("the multi connector of {} members", self.all.len())
-    }
-
-    /// The member's connector: what is not there yet is created.
-    fn open<'a>(&self, member: &'a Member) -> Result<&'a Arc<dyn Connector>> {
-        match member.opened.get() {
-            Some(connector) => Ok(connector),
-            None => Ok(self.install(member, member.connector.connect()?)),
-        }
-    }
-
-    fn install<'a>(
-        &self,
-        member: &'a Member,
-        connector: Arc<dyn Connector>,
-    ) -> &'a Arc<dyn Connector> {
-        let types = {
-            let _turn = one_at_a_time();
-            // Another thread may have been first: its connector stays.
-            let _first = member.opened.set(connector.clone());
-            self.types.lock().unwrap_or_else(PoisonError::into_inner).clone()
-        };
-        for (fingerprint, name) in types {
-            connector.register_type(fingerprint, &name);
-        }
-        member.opened.get_or_init(|| connector)
-    }
-
-    fn opened(&self) -> impl Iterator<Item = &Arc<dyn Connector>> {
-        self.all.iter().filter_map(|member| member.opened.get())
-    }
-
-    /// The connector of the key's object. Members that were not needed yet are opened for it, but nothing is created.
-    fn of(&self, key: Key) -> Result<&Arc<dyn Connector>> {
-        self.check_open()?;
-        for connector in self.opened() {
-            if has(connector, key)? {
-                return Ok(connector);
-            }
-        }
-        let mut failure = None;
-        for member in self.all.iter().filter(|member| member.is_for_host) {
-            match self.open_for(member, key) {
-                Ok(Some(connector)) if has(connector, key)? => return Ok(connector),
-                Ok(_) | Err(Error::RegionNotFound { .. } | Error::DirectoryNotFound { .. }) => {}
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        Err(failure.unwrap_or_else(|| Error::WrongRegion {
-            key,
-            expected: key.space(),
-            found: self.opened().find_map(|connector| connector.space()).unwrap_or(0),
-            name: self.name(),
-        }))
-    }
-
-    /// The connector of a member that the key may be of. One that is not opened yet creates nothing.
-    fn open_for<'a>(&self, member: &'a Member, key: Key) -> Result<Option<&'a Arc<dyn Connector>>> {
-        if let Some(connector) = member.opened.get() {
-            return Ok(Some(connector));
-        }
-        let connector = member.connector.connect_to(key)?;
-        // A region that the key is of may be another one than the member's.
-        let is_its_own = connector.config().is_same_place(&member.connector);
-        Ok(is_its_own.then(|| self.install(member, connector)))
-    }
-
-    /// Positions of keys, by the connector they are of.
-    fn grouped<'a>(&'a self, keys: &[Key]) -> Result<Vec<(&'a Arc<dyn Connector>, Vec<usize>)>> {
-        let mut groups: Vec<(&Arc<dyn Connector>, Vec<usize>)> = Vec::new();
-        for (at, key) in keys.iter().enumerate() {
-            let connector = self.of(*key)?;
-            match groups.iter_mut().find(|(known, _)| Arc::ptr_eq(known, connector)) {
-                Some((_, positions)) => positions.push(at),
-                None => groups.push((connector, vec![at])),
-            }
-        }
-        Ok(groups)
-    }
-}
-
-/// Whether the key is one of this connector's.
-fn has(connector: &Arc<dyn Connector>, key: Key) -> Result<bool> {
-    match connector.space() {
-        Some(space) => Ok(space == key.space()),
-        None => match connector.exists(key) {
-            Ok(_) => Ok(true),
-            Err(Error::WrongRegion { .. }) => Ok(false),
-            Err(error) => Err(error),
-        },
-    }
-}
-
 /// Sorts errors that another member may be spared from the others.
 fn put_or_full<T>(outcome: Result<T>) -> Result<Put<T>> {
     match outcome {
@@ -325,11 +195,11 @@ fn put_or_full<T>(outcome: Result<T>) -> Result<Put<T>> {
     }
 }
 
+/// Looks at what a `fill` has written.
+type Judge<'a> = dyn FnMut(&BlockWriter<'_>) -> Result<()> + 'a;
+
 /// Lets a `fill` fail when it writes what the policy does not take, and says how much that was.
-fn judged<T>(
-    policy: &Policy,
-    put: &mut dyn FnMut(&mut dyn FnMut(&BlockWriter<'_>) -> Result<()>) -> Result<T>,
-) -> Result<Put<T>> {
+fn judged<T>(policy: &Policy, put: impl FnOnce(&mut Judge<'_>) -> Result<T>) -> Result<Put<T>> {
     let mut misjudged = None;
     let outcome = put(&mut |out| {
         let size = out.position() as u64;
@@ -356,8 +226,8 @@ impl Connector for MultiConnector {
             fill(&mut counter)?;
             size = counter.position();
         }
-        self.put_somewhere(size as u64, &mut |connector, policy| {
-            judged(policy, &mut |judge| {
+        self.put_somewhere(size as u64, |connector, policy| {
+            judged(policy, |judge| {
                 connector.put_with(size, fingerprint, &mut |out| {
                     fill(out)?;
                     judge(out)
@@ -367,9 +237,7 @@ impl Connector for MultiConnector {
     }
 
     fn put(&self, bytes: &[u8]) -> Result<Key> {
-        self.put_somewhere(bytes.len() as u64, &mut |connector, _| {
-            put_or_full(connector.put(bytes))
-        })
+        self.put_somewhere(bytes.len() as u64, |connector, _| put_or_full(connector.put(bytes)))
     }
 
     fn put_batch_with(
@@ -388,7 +256,7 @@ impl Connector for MultiConnector {
             choices.next().flatten().filter(|first| choices.all(|at| at == Some(*first)));
         if let Some(member) = together.map(|at| suitable[at]) {
             let connector = self.members.open(member)?;
-            let outcome = judged(&member.policy, &mut |judge| {
+            let outcome = judged(&member.policy, |judge| {
                 connector.put_batch_with(sizes, fingerprint, &mut |at, out| {
                     fill(at, out)?;
                     judge(out)
@@ -477,14 +345,7 @@ impl Connector for MultiConnector {
     }
 
     fn register_type(&self, fingerprint: Fingerprint, name: &str) {
-        {
-            let _turn = one_at_a_time();
-            let mut types = self.members.types.lock().unwrap_or_else(PoisonError::into_inner);
-            if types.iter().all(|(known, _)| *known != fingerprint) {
-                types.push((fingerprint, name.to_owned()));
-            }
-        }
-        self.members.opened().for_each(|connector| connector.register_type(fingerprint, name));
+        self.members.register_type(fingerprint, name);
     }
 
     fn describe(&self, fingerprint: Fingerprint) -> Option<String> {
