@@ -205,6 +205,8 @@ impl Links {
 
     #[cfg(feature = "redis-tls")]
     fn certificates(&self) -> Result<Certificates> {
+        // Where a program has several providers of cryptography and chose none, rustls would panic.
+        let _chosen_before = rustls::crypto::ring::default_provider().install_default();
         let read = |path: &Option<String>| {
             let read = path.as_ref().map(|path| crate::sys::disk::read_whole(path.as_ref()));
             read.transpose().map_err(|error| Error::system("reading a certificate", error))
