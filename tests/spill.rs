@@ -233,6 +233,8 @@ fn who_only_reads_makes_no_region_and_a_member_that_is_down_stops_only_what_need
         ConnectorConfig::multi([region(&name, 1 << 20, None), directory.config().into(), down]);
     let reader = config.connect().unwrap();
     assert_eq!(&*reader.get(key).unwrap().unwrap(), b"there");
+    let promises = reader.deferrable().expect("a region and a directory have them");
+    assert_eq!(&*promises.wait(key, None).unwrap(), b"there");
     assert!(!name.exists(), "a region was made to read");
     let put = reader.put(b"here").unwrap();
     assert!(name.exists() && reader.exists(put).unwrap());

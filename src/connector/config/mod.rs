@@ -50,10 +50,10 @@ pub enum ConnectorConfig {
     File(FileConfig),
     /// A Redis server or cluster; connecting needs the feature `redis`.
     Redis(RedisConfig),
-    /// Several connectors as one.
-    Multi(MultiConfig),
     /// A connector of your own: see [`register_kind`](crate::connector::register_kind).
     Custom(CustomConfig),
+    /// Several connectors as one. Last, because [`MemberConfig`] reads all others by their place.
+    Multi(MultiConfig),
 }
 
 /// A region in shared memory; what is not given takes the region's default.
@@ -137,8 +137,8 @@ impl ConnectorConfig {
             Self::Local(config) => Ok(Arc::new(LocalConnector::named(&config.name)?)),
             Self::File(config) => Ok(Arc::new(FileConnector::connect(config)?)),
             Self::Redis(config) => connect_redis(config),
-            Self::Multi(config) => Ok(Arc::new(MultiConnector::connect(config)?)),
             Self::Custom(config) => custom::connect(config),
+            Self::Multi(config) => Ok(Arc::new(MultiConnector::connect(config)?)),
         }
     }
 
@@ -323,6 +323,50 @@ mod tests {
                 "{name:?}"
             );
         }
+    }
+
+    #[test]
+    fn options_of_directories_servers_and_several_are_refused_by_name() {
+        for (text, what) in [
+            ("[file]\ndirectory = \"here\"", "file.directory"),
+            ("[redis]\nurls = []", "redis.urls"),
+            ("[redis]\nurls = [\"redis://a\", \"redis://b\"]", "redis.urls"),
+            ("[redis]\nurls = [\"http://a\"]", "redis.urls"),
+            ("[redis]\nurls = [\"redis://:secret@a\"]", "redis.urls"),
+            ("[redis]\nurls = [\"unix:///s?pass=secret\"]", "redis.urls"),
+            ("[redis]\nurls = [\"redis://a\"]\nca_file = \"/ca\"", "redis.ca_file"),
+            ("[redis]\nurls = [\"rediss://a\"]\nkey_file = \"/k\"", "redis.certificate_file"),
+            ("[redis]\nurls = [\"redis://a\"]\ntimeout_ms = 0", "redis.timeout_ms"),
+            ("[redis]\nurls = [\"redis://a\", \"rediss://b\"]\ncluster = true", "redis.urls"),
+            ("[multi]\nmembers = []", "multi.members"),
+            (
+                "[[multi.members]]\nconnector.local.name = \"a\"\n[[multi.members]]\nconnector.local.name = \"a\"",
+                "multi.members",
+            ),
+            (
+                "[[multi.members]]\nconnector.local.name = \"a\"\npolicy = { min_size = 9, max_size = 8 }",
+                "policy.min_size",
+            ),
+        ] {
+            let error = ConnectorConfig::from_toml(text).unwrap_err();
+            let is_named = matches!(&error, Error::InvalidConfig { what: found, .. } if found.starts_with(what));
+            assert!(is_named && !error.to_string().contains("secret"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn several_of_several_are_refused_however_deep() {
+        let one = ConnectorConfig::multi([ConnectorConfig::local("a")]);
+        let nested = ConnectorConfig::multi([one]);
+        assert!(nested.validate().unwrap_err().to_string().contains("multi.members"));
+        let error = ConnectorConfig::from_toml(&nested.to_toml()).unwrap_err();
+        assert!(matches!(&error, Error::ConfigText(_)), "{error}");
+        let inner = postcard::to_stdvec(&nested).unwrap();
+        let level = [5, 1, 0, 0, 0, 0, 0, 0];
+        assert!(inner.starts_with(&[level, level].concat()), "{inner:?}");
+        let deep = level.repeat(100_000);
+        assert!(postcard::from_bytes::<ConnectorConfig>(&deep).is_err());
+        assert!(postcard::from_bytes::<ConnectorConfig>(&inner).is_err());
     }
 
     #[test]

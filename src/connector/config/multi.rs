@@ -1,14 +1,33 @@
 //! Several connectors as one.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::connector::config::ConnectorConfig;
+use crate::connector::config::{
+    ConnectorConfig, CustomConfig, FileConfig, LocalConfig, RedisConfig, ShmConfig,
+};
 use crate::connector::policy::Policy;
 use crate::error::{Error, Result};
 
 const MEMBERS_MOST: usize = 64;
 
 /// Several connectors as one: see [`MultiConnector`](crate::connector::MultiConnector).
+///
+/// ```
+/// use inplace::connector::ConnectorConfig;
+///
+/// let config = ConnectorConfig::from_toml(
+///     r#"
+///     [[multi.members]]                 # shared memory first …
+///     connector.shm.region = "weather"
+///     policy = { priority = 1, max_size = 1_000_000_000 }
+///
+///     [[multi.members]]                 # … then a disk
+///     connector.file.directory = "/var/tmp/weather"
+///     "#,
+/// )?;
+/// assert_eq!(ConnectorConfig::from_toml(&config.to_toml())?, config);
+/// # Ok::<(), inplace::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MultiConfig {
@@ -23,8 +42,30 @@ pub struct MemberConfig {
     /// What it is for.
     #[serde(default)]
     pub policy: Policy,
-    /// The connector.
+    /// The connector: any but several as one.
+    #[serde(deserialize_with = "single")]
     pub connector: ConnectorConfig,
+}
+
+/// Every configuration but [`ConnectorConfig::Multi`], in the same order: what is sent can not be nested without end.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Single {
+    Shm(ShmConfig),
+    Local(LocalConfig),
+    File(FileConfig),
+    Redis(RedisConfig),
+    Custom(CustomConfig),
+}
+
+fn single<'de, D: Deserializer<'de>>(from: D) -> Result<ConnectorConfig, D::Error> {
+    Ok(match Single::deserialize(from)? {
+        Single::Shm(config) => ConnectorConfig::Shm(config),
+        Single::Local(config) => ConnectorConfig::Local(config),
+        Single::File(config) => ConnectorConfig::File(config),
+        Single::Redis(config) => ConnectorConfig::Redis(config),
+        Single::Custom(config) => ConnectorConfig::Custom(config),
+    })
 }
 
 impl From<ConnectorConfig> for MemberConfig {

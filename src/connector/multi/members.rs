@@ -30,6 +30,24 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// Whether it has promises. Only a connector of the program's own has to be opened to know.
+    pub(super) fn has_promises(&self, members: &Members) -> bool {
+        match &self.connector {
+            ConnectorConfig::Shm(_) | ConnectorConfig::Local(_) | ConnectorConfig::File(_) => true,
+            ConnectorConfig::Redis(_) => false,
+            _ => members.open(self).is_ok_and(|connector| connector.deferrable().is_some()),
+        }
+    }
+
+    /// Whether it has loans.
+    pub(super) fn has_loans(&self, members: &Members) -> bool {
+        match &self.connector {
+            ConnectorConfig::Shm(_) | ConnectorConfig::Local(_) => true,
+            ConnectorConfig::File(_) | ConnectorConfig::Redis(_) => false,
+            _ => members.open(self).is_ok_and(|connector| connector.loaning().is_some()),
+        }
+    }
+
     pub(super) fn new(config: MemberConfig, host: &str) -> Self {
         let MemberConfig { connector, policy } = config;
         let is_for_host = policy.is_for_host(host);

@@ -353,11 +353,13 @@ impl Connector for MultiConnector {
     }
 
     fn deferrable(&self) -> Option<&dyn Deferrable> {
-        self.having(|connector| connector.deferrable()).next().map(|_| self as &dyn Deferrable)
+        let has = self.suitable().iter().any(|member| member.has_promises(&self.members));
+        has.then_some(self)
     }
 
     fn loaning(&self) -> Option<&dyn Loaning> {
-        self.having(|connector| connector.loaning()).next().map(|_| self as &dyn Loaning)
+        let has = self.suitable().iter().any(|member| member.has_loans(&self.members));
+        has.then_some(self)
     }
 }
 
