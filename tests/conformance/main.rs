@@ -75,6 +75,7 @@ over! {
             a_proxy_resolves_in_a_process_that_never_saw_its_store
             a_killed_process_leaves_what_it_put_and_nothing_else
             a_forked_child_goes_on_with_its_parents_connector
+            forks_in_the_midst_of_threads_disturb_nobody
         }
     }
 }

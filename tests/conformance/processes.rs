@@ -1,5 +1,6 @@
 //! Several processes.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use inplace::connector::{Connector, ConnectorConfig};
@@ -237,6 +238,41 @@ pub fn a_forked_child_goes_on_with_its_parents_connector(subject: &Subject) {
         }
     }
     assert!(*held == *pattern(1, 100_000));
+}
+
+pub fn forks_in_the_midst_of_threads_disturb_nobody(subject: &Subject) {
+    if !subject.reaches_processes {
+        return;
+    }
+    let connector = &subject.connector;
+    let done = AtomicBool::new(false);
+    let work = |seed: usize| {
+        for len in [50, 70_000] {
+            let key = connector.put(&pattern(seed, len)).unwrap();
+            assert!(*got(connector, key) == *pattern(seed, len));
+            assert!(connector.evict(key).unwrap() && connector.get(key).unwrap().is_none());
+        }
+    };
+    std::thread::scope(|scope| {
+        for seed in 0..3 {
+            let (done, work) = (&done, &work);
+            scope.spawn(move || {
+                while !done.load(Relaxed) {
+                    work(seed);
+                }
+            });
+        }
+        for seed in 0..12 {
+            let child = support::start_child(|| {
+                work(seed);
+                0
+            });
+            let pid = child.0;
+            assert_eq!(child.wait(), nix::sys::wait::WaitStatus::Exited(pid, 0));
+        }
+        done.store(true, Relaxed);
+    });
+    work(9);
 }
 
 fn got(connector: &std::sync::Arc<dyn Connector>, key: Key) -> inplace::connector::Block {
