@@ -46,6 +46,15 @@ pub enum Error {
         /// The region's name.
         name: String,
     },
+    /// No directory of objects is there.
+    #[error(
+        "no objects are in {directory:?}: no FileConnector of this host made it; check the path, and that this host sees the \
+         file system it is on"
+    )]
+    DirectoryNotFound {
+        /// The directory's path.
+        directory: String,
+    },
     /// A region of that name exists already and a new one was demanded.
     #[error("region {name:?} exists already; open it, choose another name, or destroy it first")]
     RegionExists {
@@ -85,19 +94,43 @@ pub enum Error {
         /// Owner or mode found and expected, and what to do.
         reason: String,
     },
-    /// There is not enough shared memory for the object.
+    /// There is not enough room for the object: in shared memory, on a disk, in a server.
     #[error(
-        "out of shared memory: {requested} bytes requested, {in_use} of {capacity} bytes in use; {remedy}"
+        "out of space: {requested} bytes requested, {in_use} of {capacity} bytes in use; {remedy}"
     )]
     OutOfSpace {
         /// Bytes that were asked for.
         requested: u64,
-        /// Bytes of the data area that hold objects.
+        /// Bytes that hold objects; of a disk, all that are in use.
         in_use: u64,
-        /// The data area's capacity in bytes.
+        /// All bytes of the data area, the disk or the server; 0 where they are not known.
         capacity: u64,
         /// What to do.
         remedy: String,
+    },
+    /// The object is larger than the connector takes at all.
+    #[error(
+        "an object of {len} bytes is too large for {what}, which takes {most} bytes at most; put it elsewhere, or in parts"
+    )]
+    TooLarge {
+        /// The object's bytes.
+        len: u64,
+        /// The most it may have.
+        most: u64,
+        /// What takes no more.
+        what: String,
+    },
+    /// No connector of several takes the object.
+    #[error(
+        "no connector takes {wanted}: of {members} none has a policy that fits on host {host:?}; add a member whose policy does"
+    )]
+    NoMember {
+        /// The object: its size and tags.
+        wanted: String,
+        /// How many connectors there are.
+        members: usize,
+        /// This host's name.
+        host: String,
     },
     /// Every slot of the index is in use.
     #[error(
@@ -159,6 +192,26 @@ pub enum Error {
         found: u64,
         /// The name of the region that was asked.
         name: String,
+    },
+    /// What lies where the object should is not one.
+    #[error("{key} can not be read: {place} {found}; evict the object, and put it anew")]
+    Damaged {
+        /// The key.
+        key: Key,
+        /// Where it should be.
+        place: String,
+        /// What is wrong with it.
+        found: String,
+    },
+    /// A server cannot be reached, or does not do what it is asked.
+    #[error(
+        "{server} can not be used: {reason}; check that it runs, that its address is right, and that it lets this process in"
+    )]
+    Server {
+        /// The server, and its address.
+        server: String,
+        /// What went wrong.
+        reason: String,
     },
     /// The object holds another type.
     #[error("{key} holds {found}, not {expected}; resolve it as the type it was put as")]

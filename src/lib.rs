@@ -50,6 +50,9 @@
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | stating what is broken, if anything | [`Region::check`] |
+//! | objects on a disk, over a reboot | [`FileConnector`](connector::FileConnector) |
+//! | objects for several hosts | `RedisConnector`, with the feature `redis` (TLS: `redis-tls`) |
+//! | a second place for what has no room in the first | [`MultiConnector`](connector::MultiConnector) |
 //! | bytes that live elsewhere | [`Connector`](connector::Connector), and a connector of your own |
 //! | counts and latencies | [`StoreBuilder::metrics`], [`Region::counters`], [`metrics`] |
 //! | recipes for all of this | [`cookbook`] |
@@ -65,7 +68,8 @@
 //!
 //! # When not to use it
 //!
-//! - Between hosts, or to keep anything over a reboot: this is the memory of one host.
+//! - Mainly between hosts, or to keep things over a reboot: a region is the memory of one host, and connectors for more
+//!   cost copies and round trips.
 //! - Between processes that do not trust one another: who may write the region may change every object.
 //! - For values of a few hundred bytes that one other process reads once: send them instead of a key.
 //! - For values that change in place: a [`Cell`] puts a new version of the whole.

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::region::Pinned;
 use crate::sync::{AtomicBool, Ordering};
+use crate::sys::mapping::Mapping;
 
 /// The bytes of one object, read-only and in place; the object stays for as long as the block lives.
 ///
@@ -32,14 +33,22 @@ pub struct Block {
 
 #[derive(Clone)]
 enum Repr {
-    Heap(Arc<HeapBlock>),
+    Heap(Arc<OwnBlock<HeapBytes>>),
+    /// A file: its bytes after so many.
+    File(Arc<OwnBlock<Mapping>>, usize),
     Shm(Pinned),
 }
 
-struct HeapBlock {
-    bytes: HeapBytes,
+struct OwnBlock<B> {
+    bytes: B,
     fingerprint: Fingerprint,
     checked: AtomicBool,
+}
+
+impl<B> OwnBlock<B> {
+    fn new(bytes: B, fingerprint: Fingerprint) -> Arc<Self> {
+        Arc::new(Self { bytes, fingerprint, checked: AtomicBool::new(false) })
+    }
 }
 
 impl Block {
@@ -55,13 +64,12 @@ impl Block {
     }
 
     pub(crate) fn heap(bytes: HeapBytes, fingerprint: Fingerprint) -> Self {
-        Self {
-            repr: Repr::Heap(Arc::new(HeapBlock {
-                bytes,
-                fingerprint,
-                checked: AtomicBool::new(false),
-            })),
-        }
+        Self { repr: Repr::Heap(OwnBlock::new(bytes, fingerprint)) }
+    }
+
+    /// A block that is a mapped file without its first `start` bytes, which are a multiple of 64.
+    pub(crate) fn mapped(mapping: Mapping, start: usize, fingerprint: Fingerprint) -> Self {
+        Self { repr: Repr::File(OwnBlock::new(mapping, fingerprint), start) }
     }
 
     /// What type the bytes were put as.
@@ -70,6 +78,7 @@ impl Block {
     pub fn fingerprint(&self) -> Fingerprint {
         match &self.repr {
             Repr::Heap(heap) => heap.fingerprint,
+            Repr::File(file, _) => file.fingerprint,
             Repr::Shm(pinned) => pinned.fingerprint(),
         }
     }
@@ -80,6 +89,7 @@ impl Block {
     pub fn is_checked(&self) -> bool {
         match &self.repr {
             Repr::Heap(heap) => heap.checked.load(Ordering::Relaxed),
+            Repr::File(file, _) => file.checked.load(Ordering::Relaxed),
             Repr::Shm(pinned) => pinned.is_checked(),
         }
     }
@@ -88,6 +98,7 @@ impl Block {
     pub(crate) fn set_checked(&self) {
         match &self.repr {
             Repr::Heap(heap) => heap.checked.store(true, Ordering::Relaxed),
+            Repr::File(file, _) => file.checked.store(true, Ordering::Relaxed),
             Repr::Shm(pinned) => pinned.set_checked(),
         }
     }
@@ -100,6 +111,7 @@ impl Deref for Block {
     fn deref(&self) -> &[u8] {
         match &self.repr {
             Repr::Heap(heap) => &heap.bytes,
+            Repr::File(file, start) => &file.bytes[*start..],
             Repr::Shm(pinned) => pinned,
         }
     }

@@ -58,6 +58,16 @@ impl HeapBytes {
     }
 }
 
+/// `header` and what `fill` writes after it, in one go: whatever size was guessed, everything fits.
+pub(crate) fn encoded(header: &[u8], size: usize, fill: &mut Fill<'_>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // A guess that can not be had is no reason not to try.
+    let _grows_then = bytes.try_reserve_exact(header.len().saturating_add(size));
+    bytes.extend_from_slice(header);
+    fill(&mut BlockWriter::through(&mut bytes, usize::MAX))?;
+    Ok(bytes)
+}
+
 impl Deref for HeapBytes {
     type Target = [u8];
 

@@ -269,8 +269,7 @@ impl Connector for LocalConnector {
     fn get(&self, key: Key) -> Result<Option<Block>> {
         self.owning(key)?.with(key.object(), |shard| match shard.get(&key.object()) {
             Some(Entry::Ready(object)) => Ok(Some(object.block.clone())),
-            Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Pending(_) | Entry::Variable(_)) | None => Ok(None),
+            Some(Entry::Pending(_) | Entry::Broken | Entry::Variable(_)) | None => Ok(None),
         })
     }
 
@@ -280,8 +279,7 @@ impl Connector for LocalConnector {
                 Some(Entry::Ready(object)) => Ok(Some(object.block)),
                 _ => Ok(None),
             },
-            Some(Entry::Broken) => Err(Error::Broken { key }),
-            Some(Entry::Pending(_) | Entry::Variable(_)) | None => Ok(None),
+            Some(Entry::Pending(_) | Entry::Broken | Entry::Variable(_)) | None => Ok(None),
         })
     }
 
@@ -306,6 +304,10 @@ impl Connector for LocalConnector {
     fn close(&self) -> Result<()> {
         self.closed.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn space(&self) -> Option<u64> {
+        Some(self.dictionary.space)
     }
 
     fn config(&self) -> ConnectorConfig {

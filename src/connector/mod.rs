@@ -3,18 +3,32 @@
 mod block;
 mod config;
 mod custom;
+mod file;
 mod heap;
 mod loan;
 mod local;
+mod multi;
+mod policy;
+#[cfg(feature = "redis")]
+mod redis;
+mod series;
 mod shm;
 mod variables;
 mod watch;
 
 pub use block::Block;
-pub use config::{ConnectorConfig, CustomConfig, LocalConfig, ShmConfig};
+pub use config::{
+    ConnectorConfig, CustomConfig, FileConfig, LocalConfig, MemberConfig, MultiConfig, RedisConfig,
+    ShmConfig,
+};
 pub use custom::{Factory, register_kind};
+pub use file::FileConnector;
 pub use loan::Loan;
 pub use local::LocalConnector;
+pub use multi::MultiConnector;
+pub use policy::{Policy, Tags};
+#[cfg(feature = "redis")]
+pub use redis::RedisConnector;
 pub use shm::ShmConnector;
 pub use variables::{Variables, Version};
 pub use watch::Watch;
@@ -35,6 +49,7 @@ use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::region::fork::{self, Hook};
 use crate::sync::{AtomicBool, Ordering};
+use crate::sys::latch::{Held, Latch};
 
 /// Has a lock of this process taken around every fork, so that a child does not find it taken by a thread it has not.
 pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
@@ -48,6 +63,15 @@ pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
 /// How often whoever waits for a connector that is told of nothing looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// Held for something short that a connector does once in a while, and around every fork: see [`hold_at_fork`].
+pub(crate) fn one_at_a_time() -> Held<'static, ()> {
+    static TURN: Latch<()> = Latch::new(());
+    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
+    let lock = || TURN.lock_unless_mine().map(Held::keep).is_some();
+    hold_at_fork(&IS_HOOKED, Hook { lock, unlock: || drop(TURN.kept()) });
+    TURN.lock()
+}
+
 /// Stores bytes under keys it makes up. Objects are written once and never change.
 ///
 /// A key of another connector is [`Error::WrongRegion`](crate::Error::WrongRegion); a key whose object is gone is
@@ -57,7 +81,7 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key>;
 
     /// The object in place, pinned for as long as the block lives; `None` when it was evicted, never existed, or is
-    /// promised and not yet there.
+    /// promised and not there: whether it will come is for who [waits](Deferrable::wait).
     fn get(&self, key: Key) -> Result<Option<Block>>;
 
     /// Evicts the object and returns it: of any number of concurrent takers exactly one gets it.
@@ -75,6 +99,12 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
 
     /// What another process needs to use the same objects: see [`ConnectorConfig::connect`].
     fn config(&self) -> ConnectorConfig;
+
+    /// The [`space`](Key::space) of this connector's keys, if it has one that it knows: a connector of several finds the
+    /// one a key is of by it. Where it is `None`, each operation tells by [`Error::WrongRegion`](crate::Error::WrongRegion).
+    fn space(&self) -> Option<u64> {
+        None
+    }
 
     /// Stores a copy of `bytes`.
     fn put(&self, bytes: &[u8]) -> Result<Key> {

@@ -134,6 +134,10 @@ impl Connector for ShmConnector {
         ConnectorConfig::Shm(config)
     }
 
+    fn space(&self) -> Option<u64> {
+        Some(self.region.id())
+    }
+
     fn register_type(&self, fingerprint: Fingerprint, name: &str) {
         self.region.register_type(fingerprint, name);
     }

@@ -1,10 +1,16 @@
-//! Who this process is in a region, on a page that every kind of fork wipes.
+//! Who this process is in a region, on a page that every kind of fork wipes; and which host it is on.
 
 use std::io;
 use std::ptr::NonNull;
 
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use crate::sys::wiped;
+
+/// This host's name, as the system knows it.
+pub(crate) fn host() -> String {
+    let name = nix::sys::utsname::uname();
+    name.map_or_else(|_| String::new(), |name| name.nodename().to_string_lossy().into_owned())
+}
 
 #[repr(C)]
 struct Words {

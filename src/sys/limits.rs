@@ -1,41 +1,23 @@
 //! What the system and the process's limits allow.
 
 use std::io;
+use std::path::Path;
 
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
-use nix::sys::statvfs::statvfs;
 
 use crate::error::{Error, Result};
+use crate::sys::disk::{self, DiskSpace};
 
 /// Bytes of /dev/shm.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ShmSpace {
-    pub(crate) total: u64,
-    pub(crate) available: u64,
+pub(crate) fn shm_space() -> io::Result<DiskSpace> {
+    disk::space(Path::new("/dev/shm"))
 }
 
-pub(crate) fn shm_space() -> io::Result<ShmSpace> {
-    let status = statvfs("/dev/shm")?;
-    let block = status.fragment_size();
-    Ok(ShmSpace { total: status.blocks() * block, available: status.blocks_available() * block })
-}
-
-/// Checks that a file of `file` bytes may be made and `addresses` more bytes of address space used. Growing a file
-/// beyond its limit would be a signal, and mapping it beyond the other a bare "out of memory".
+/// Checks that a file of `file` bytes may be made and `addresses` more bytes of address space used. Mapping it
+/// beyond that limit would be a bare "out of memory".
 pub(crate) fn check(file: u64, addresses: u64) -> Result<()> {
-    let read = |resource| {
-        getrlimit(resource).map_err(|error| Error::system("reading resource limits", error))
-    };
-    let (size, _) = read(Resource::RLIMIT_FSIZE)?;
-    if size != RLIM_INFINITY && size < file {
-        return Err(Error::LimitTooLow {
-            limit: "RLIMIT_FSIZE",
-            found: size,
-            needed: file,
-            what: "the region's file",
-        });
-    }
-    let (space, _) = read(Resource::RLIMIT_AS)?;
+    check_file(file, "the region's file")?;
+    let space = limit(Resource::RLIMIT_AS)?;
     if space == RLIM_INFINITY {
         return Ok(());
     }
@@ -49,6 +31,20 @@ pub(crate) fn check(file: u64, addresses: u64) -> Result<()> {
         });
     }
     Ok(())
+}
+
+/// Checks that a file of so many bytes may be made: growing one beyond its limit would be a signal.
+pub(crate) fn check_file(needed: u64, what: &'static str) -> Result<()> {
+    let size = limit(Resource::RLIMIT_FSIZE)?;
+    if size != RLIM_INFINITY && size < needed {
+        return Err(Error::LimitTooLow { limit: "RLIMIT_FSIZE", found: size, needed, what });
+    }
+    Ok(())
+}
+
+fn limit(resource: Resource) -> Result<u64> {
+    let limits = getrlimit(resource);
+    limits.map(|(soft, _)| soft).map_err(|error| Error::system("reading resource limits", error))
 }
 
 fn addresses_in_use() -> u64 {

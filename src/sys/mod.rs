@@ -3,6 +3,8 @@
 #[cfg(not(loom))]
 pub(crate) mod clock;
 #[cfg(not(loom))]
+pub(crate) mod disk;
+#[cfg(not(loom))]
 pub(crate) mod file;
 #[cfg(not(loom))]
 pub(crate) mod fork;
@@ -18,6 +20,8 @@ pub(crate) mod leaked;
 pub(crate) mod limits;
 #[cfg(not(loom))]
 pub(crate) mod lock;
+#[cfg(not(loom))]
+pub(crate) mod mapping;
 #[cfg(not(loom))]
 pub(crate) mod wiped;
 

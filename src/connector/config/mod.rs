@@ -1,5 +1,13 @@
 //! What another process needs to use the same objects.
 
+mod file;
+mod multi;
+mod redis;
+
+pub use file::FileConfig;
+pub use multi::{MemberConfig, MultiConfig};
+pub use redis::RedisConfig;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -7,7 +15,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::connector::{Connector, LocalConnector, ShmConnector, custom};
+use crate::connector::{
+    Connector, FileConnector, LocalConnector, MultiConnector, ShmConnector, custom,
+};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::layout::geometry::{MAX_CAPACITY, MAX_PARTICIPANTS, MAX_SLOTS};
@@ -36,8 +46,14 @@ pub enum ConnectorConfig {
     Shm(ShmConfig),
     /// A dictionary of this process.
     Local(LocalConfig),
+    /// A directory.
+    File(FileConfig),
+    /// A Redis server or cluster; connecting needs the feature `redis`.
+    Redis(RedisConfig),
     /// A connector of your own: see [`register_kind`](crate::connector::register_kind).
     Custom(CustomConfig),
+    /// Several connectors as one. Last, because [`MemberConfig`] reads all others by their place.
+    Multi(MultiConfig),
 }
 
 /// A region in shared memory; what is not given takes the region's default.
@@ -100,8 +116,29 @@ impl ConnectorConfig {
         match self {
             Self::Shm(_) => "shm",
             Self::Local(_) => "local",
+            Self::File(_) => "file",
+            Self::Redis(_) => "redis",
             Self::Custom(_) => "custom",
+            Self::Multi(_) => "multi",
         }
+    }
+
+    /// The directory at that path, which begins at the root, with every default.
+    #[must_use]
+    pub fn file(directory: impl Into<String>) -> Self {
+        Self::File(FileConfig { directory: directory.into(), ..FileConfig::default() })
+    }
+
+    /// The Redis server at that address, with every default.
+    #[must_use]
+    pub fn redis(url: impl Into<String>) -> Self {
+        Self::Redis(RedisConfig { urls: vec![url.into()], ..RedisConfig::default() })
+    }
+
+    /// Several connectors as one.
+    #[must_use]
+    pub fn multi<M: Into<MemberConfig>>(members: impl IntoIterator<Item = M>) -> Self {
+        Self::Multi(MultiConfig { members: members.into_iter().map(Into::into).collect() })
     }
 
     /// Makes the connector, or opens what is there.
@@ -110,14 +147,19 @@ impl ConnectorConfig {
         match self {
             Self::Shm(config) => Ok(Arc::new(ShmConnector::connect(config)?)),
             Self::Local(config) => Ok(Arc::new(LocalConnector::named(&config.name)?)),
+            Self::File(config) => Ok(Arc::new(FileConnector::connect(config)?)),
+            Self::Redis(config) => connect_redis(config),
             Self::Custom(config) => custom::connect(config),
+            Self::Multi(config) => Ok(Arc::new(MultiConnector::connect(config)?)),
         }
     }
 
-    /// Makes the connector that has an existing object; a region that does not exist is not created.
+    /// Makes the connector that has an existing object; a region or directory that does not exist is not
+    /// created.
     pub(crate) fn connect_to(&self, key: Key) -> Result<Arc<dyn Connector>> {
         match self {
             Self::Shm(config) => Ok(Arc::new(ShmConnector::connect_to(config, key)?)),
+            Self::File(config) => Ok(Arc::new(FileConnector::connect_to(config)?)),
             _ => self.connect(),
         }
     }
@@ -127,6 +169,9 @@ impl ConnectorConfig {
         match self {
             Self::Shm(config) => config.validate(),
             Self::Local(config) => check_name("dictionary", &config.name),
+            Self::File(config) => config.validate(),
+            Self::Redis(config) => config.validate(),
+            Self::Multi(config) => config.validate(),
             Self::Custom(config) => check_name("connector kind", &config.kind),
         }
     }
@@ -137,6 +182,9 @@ impl ConnectorConfig {
         match (self, other) {
             (Self::Shm(a), Self::Shm(b)) => a.region == b.region,
             (Self::Local(a), Self::Local(b)) => a.name == b.name,
+            (Self::File(a), Self::File(b)) => a.is_same_place(b),
+            (Self::Redis(a), Self::Redis(b)) => a.is_same_place(b),
+            (Self::Multi(a), Self::Multi(b)) => a.is_same_place(b),
             (Self::Custom(a), Self::Custom(b)) => a == b,
             _ => false,
         }
@@ -154,6 +202,21 @@ impl ConnectorConfig {
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_else(|e| format!("# cannot be written: {e}\n"))
     }
+}
+
+#[cfg(feature = "redis")]
+fn connect_redis(config: &RedisConfig) -> Result<Arc<dyn Connector>> {
+    Ok(Arc::new(crate::connector::RedisConnector::connect(config)?))
+}
+
+#[cfg(not(feature = "redis"))]
+fn connect_redis(_: &RedisConfig) -> Result<Arc<dyn Connector>> {
+    Err(Error::InvalidConfig {
+        what: "connector".into(),
+        found: "redis".into(),
+        expected: "another one: this program was built without the feature `redis` of inplace"
+            .into(),
+    })
 }
 
 impl From<&ShmConfig> for RegionOptions {
@@ -272,6 +335,50 @@ mod tests {
                 "{name:?}"
             );
         }
+    }
+
+    #[test]
+    fn options_of_directories_servers_and_several_are_refused_by_name() {
+        for (text, what) in [
+            ("[file]\ndirectory = \"here\"", "file.directory"),
+            ("[redis]\nurls = []", "redis.urls"),
+            ("[redis]\nurls = [\"redis://a\", \"redis://b\"]", "redis.urls"),
+            ("[redis]\nurls = [\"http://a\"]", "redis.urls"),
+            ("[redis]\nurls = [\"redis://:secret@a\"]", "redis.urls"),
+            ("[redis]\nurls = [\"unix:///s?pass=secret\"]", "redis.urls"),
+            ("[redis]\nurls = [\"redis://a\"]\nca_file = \"/ca\"", "redis.ca_file"),
+            ("[redis]\nurls = [\"rediss://a\"]\nkey_file = \"/k\"", "redis.certificate_file"),
+            ("[redis]\nurls = [\"redis://a\"]\ntimeout_ms = 0", "redis.timeout_ms"),
+            ("[redis]\nurls = [\"redis://a\", \"rediss://b\"]\ncluster = true", "redis.urls"),
+            ("[multi]\nmembers = []", "multi.members"),
+            (
+                "[[multi.members]]\nconnector.local.name = \"a\"\n[[multi.members]]\nconnector.local.name = \"a\"",
+                "multi.members",
+            ),
+            (
+                "[[multi.members]]\nconnector.local.name = \"a\"\npolicy = { min_size = 9, max_size = 8 }",
+                "policy.min_size",
+            ),
+        ] {
+            let error = ConnectorConfig::from_toml(text).unwrap_err();
+            let is_named = matches!(&error, Error::InvalidConfig { what: found, .. } if found.starts_with(what));
+            assert!(is_named && !error.to_string().contains("secret"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn several_of_several_are_refused_however_deep() {
+        let one = ConnectorConfig::multi([ConnectorConfig::local("a")]);
+        let nested = ConnectorConfig::multi([one]);
+        assert!(nested.validate().unwrap_err().to_string().contains("multi.members"));
+        let error = ConnectorConfig::from_toml(&nested.to_toml()).unwrap_err();
+        assert!(matches!(&error, Error::ConfigText(_)), "{error}");
+        let inner = postcard::to_stdvec(&nested).unwrap();
+        let level = [5, 1, 0, 0, 0, 0, 0, 0];
+        assert!(inner.starts_with(&[level, level].concat()), "{inner:?}");
+        let deep = level.repeat(100_000);
+        assert!(postcard::from_bytes::<ConnectorConfig>(&deep).is_err());
+        assert!(postcard::from_bytes::<ConnectorConfig>(&inner).is_err());
     }
 
     #[test]
