@@ -56,7 +56,8 @@ impl<'a> Actor<'a> {
         slot.word.compare_exchange(free.0, word.0, Ordering::SeqCst, Ordering::Relaxed).ok()?;
         // What the last generation left there is nobody's intent.
         slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
-        slot.deadline.store(0, Ordering::Relaxed);
+        // Release: who reads it (Acquire, `is_over`) sees in the word that the slot is claimed.
+        slot.deadline.store(0, Ordering::Release);
         Some(ClaimedSlot { slot, index, word })
     }
 

@@ -5,7 +5,7 @@ mod support;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use inplace::codec::{Archive, Raw};
+use inplace::codec::Archive;
 use inplace::connector::{LocalConnector, ShmConnector};
 use inplace::{Deadline, Error, Fingerprint, Key, Lease, Region, RegionOptions, Store, Term};
 use support::{Forked, alone, eventually, in_child, start_child};
@@ -280,18 +280,6 @@ fn the_background_reaper_gives_outlived_objects_back() {
     put_leased(&region, 1000).unwrap();
     assert!(bytes_in_use(&region) > 0);
     eventually("its memory is back", || bytes_in_use(&region) == 0);
-}
-
-#[test]
-fn a_dictionary_drops_what_nobody_asks_for_any_more() {
-    let store = local().with_codec(Raw);
-    let lease = store.lease(SOON).unwrap();
-    let keys = lease.put_batch(std::iter::repeat_n(&b"leased"[..], 50)).unwrap();
-    let block = store.connector().get(keys[0]).unwrap().unwrap();
-    std::thread::sleep(SOON);
-    store.put(b"another".as_slice()).unwrap();
-    assert_eq!(&*block, b"leased");
-    assert!(keys.iter().all(|&key| !store.exists(key).unwrap()));
 }
 
 #[test]

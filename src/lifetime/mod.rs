@@ -32,7 +32,6 @@ impl<C: Clone> Store<C> {
     /// assert!(!store.exists(key)?);
     /// # Ok::<(), inplace::Error>(())
     /// ```
-    #[must_use]
     pub fn scope(&self) -> Scope<C> {
         Scope::new(self.clone())
     }

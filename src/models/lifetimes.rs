@@ -9,7 +9,7 @@ use crate::actor::Actor;
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
-use crate::layout::slot::{ObjectId, SlotWord};
+use crate::layout::slot::{Link, ObjectId, SlotWord};
 use crate::participants;
 use crate::sync::Ordering;
 
@@ -64,6 +64,10 @@ fn what_is_adopted_while_its_sender_is_reaped_stays_or_was_never_adopted() {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(2));
         let offer = scene.actor(2).offer_bond(id).unwrap();
+        // As an earlier version left them.
+        let slot = scene.segment.slot(id.slot()).unwrap();
+        slot.link.store(Link::replacing(None).0, Ordering::SeqCst);
+        slot.place.store(1, Ordering::SeqCst);
         drop(scene.member(2));
         let adopter = spawn(&scene, move |s| s.actor(1).adopt_bond(id, offer));
         scene.reap();
@@ -300,6 +304,20 @@ fn an_expirer_that_is_late_ends_no_later_lease() {
         if let Some(next) = next {
             assert_eq!((kept, get(&scene.actor(0), next)), (Some(true), Some(8)));
         }
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn an_object_whose_lease_is_over_seems_there_to_nobody_though_its_slot_is_used_again() {
+    explore("exists | get, put", 3, || {
+        let scene = Scene::new(size(2));
+        let id = leased(&scene, 0, PASSED);
+        let other = spawn(&scene, move |s| s.actor(1).exists(id));
+        assert_eq!(get(&scene.actor(0), id), None);
+        let next = put(&scene.actor(0), 8, HALF);
+        assert!(!other.join().unwrap());
+        assert!(next.is_none_or(|next| get(&scene.actor(0), next) == Some(8)));
         scene.assert_all_returns();
     });
 }

@@ -24,8 +24,8 @@ impl Actor<'_> {
     /// Who has not pinned it looks at the word once more: the deadline may have been another generation's.
     #[inline(always)]
     pub(crate) fn is_over(&self, id: ObjectId, slot: &Slot) -> bool {
-        // Ordered by the word, which was loaded before. Newer ones are seen by X3.
-        slot.deadline.load(Ordering::Relaxed) != 0 && self.expire(id, slot)
+        // Acquire: pairs with the Release of a claimer, after which the word is not READY in this generation.
+        slot.deadline.load(Ordering::Acquire) != 0 && self.expire(id, slot)
     }
 
     /// X2 to X4.
@@ -57,7 +57,7 @@ impl Actor<'_> {
         if !word.is_ready(id) || self.is_over(id, slot) {
             return None;
         }
-        // The same generation before and after: the deadline was its own.
+        // The same generation before and after: the deadline was its own, and not that of what came after it.
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         word.is_ready(id).then_some(word)
     }

@@ -160,3 +160,28 @@ impl Lasting for LocalConnector {
         Ok(std::process::id().into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::connector::Connector;
+
+    #[test]
+    fn what_nobody_asks_for_any_more_is_dropped_by_a_later_put() {
+        let local = LocalConnector::new();
+        let kind = |time| (Fingerprint::BYTES, Term::Until(Deadline::after(time)));
+        let put = |time| local.put_for(0, kind(time), &mut |_| Ok(())).unwrap();
+        (0..20).for_each(|_| _ = put(Duration::from_millis(1)));
+        let late = put(Duration::from_secs(3600));
+        std::thread::sleep(Duration::from_millis(2));
+        local.put(b"another").unwrap();
+        let left = local.dictionary.shards.iter().map(|shard| shard.lock().len()).sum::<usize>();
+        assert_eq!(left, 2);
+        assert!(local.set_deadline(late, Some(Deadline::after(Duration::ZERO))).unwrap());
+        local.put(b"a third").unwrap();
+        let left = local.dictionary.shards.iter().map(|shard| shard.lock().len()).sum::<usize>();
+        assert_eq!(left, 2, "the soonest deadline is noted again");
+    }
+}
