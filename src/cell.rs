@@ -36,7 +36,10 @@ use crate::view::{Resolved, View};
 ///
 /// assert_eq!(rates.set(&vec![1.0, 1.1])?, 1);
 /// let first = rates.get()?.expect("it was set");
-/// assert_eq!(rates.update(|old| old.into_iter().flat_map(|old| old.iter()).map(|rate| rate * 2.0).collect::<Vec<_>>())?, 2);
+/// let doubled = rates.update(|old| {
+///     old.map_or(vec![], |old| old.iter().map(|rate| rate.to_native() * 2.0).collect())
+/// })?;
+/// assert_eq!(doubled, 2);
 /// assert_eq!(first[0], 1.0, "a version never changes");
 ///
 /// let elsewhere: Cell<Vec<f64>> = postcard::from_bytes(&postcard::to_stdvec(&rates)?)?;

@@ -37,6 +37,14 @@ fn region_of(store: &Store) -> Region {
 }
 
 #[test]
+fn cells_are_shared_between_threads_whatever_they_hold() {
+    fn everywhere<T: Send + Sync>() {}
+    everywhere::<inplace::Cell<Vec<f64>>>();
+    everywhere::<inplace::Cell<std::rc::Rc<u8>>>();
+    everywhere::<inplace::Auto<std::rc::Rc<u8>>>();
+}
+
+#[test]
 fn versions_count_up_from_one_and_old_views_stay_as_they_are() {
     everywhere("counting", |store| {
         let cell = store.cell_new::<Vec<u64>>().unwrap();

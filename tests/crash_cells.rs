@@ -261,7 +261,7 @@ fn left_by(
         work(&mut mine);
         end();
     });
-    traced.go_until(word, is_it);
+    traced.step_until(word, is_it);
     traced.kill();
     world
 }
@@ -322,7 +322,7 @@ fn reaped() -> Vec<Operation> {
 
 #[test]
 fn killed_at_any_instruction_a_reaper_of_a_set_leaves_the_rest_to_the_next() {
-    sweep("reaped cells", 10, &reaped());
+    sweep("reaped cells", 5, &reaped());
 }
 
 #[test]

@@ -171,6 +171,14 @@ impl Traced {
         }
     }
 
+    /// The same, instruction by instruction: beside others that use debug registers a watched write may go unnoticed.
+    pub fn step_until(&mut self, word: Word, is_it: impl Fn(Word) -> bool) {
+        while !is_it(word) {
+            assert!(!self.is_over(), "the operation did not write this");
+            self.step();
+        }
+    }
+
     /// Whether the next instruction sleeps on a futex.
     fn is_about_to_sleep(&self) -> bool {
         let code = ptrace::read(self.pid, self.address() as *mut _).unwrap();
