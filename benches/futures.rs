@@ -262,6 +262,7 @@ fn block_on<F: IntoFuture>(future: F) -> F::Output {
 }
 
 type Bytes = [u8];
+type Pairs = (Vec<Promise<Bytes, Raw>>, Vec<Future<Bytes, Raw>>);
 
 fn wait_for(future: &Future<Bytes, Raw>, is_awaited: bool) {
     let value = if is_awaited { block_on(future) } else { future.wait(None) };
@@ -273,9 +274,8 @@ fn promised(processor: usize, is_awaited: bool) -> Vec<f64> {
     let connector = ShmConnector::new(options.anonymous().expect("memory"));
     let store = Store::builder("bench").connector(connector).codec(Raw).register();
     let store = store.open().expect("no other store of that name");
-    let make = || -> (Vec<Promise<Bytes, Raw>>, Vec<Future<Bytes, Raw>>) {
-        (0..TURNS + WARM).map(|_| store.promise().expect("there is room")).unzip()
-    };
+    let make =
+        || -> Pairs { (0..TURNS + WARM).map(|_| store.promise().expect("there is room")).unzip() };
     let (ours, ours_given) = make();
     let (theirs, theirs_given) = make();
     let tokens: Vec<PromiseToken<Bytes, Raw>> =
