@@ -173,12 +173,13 @@ impl Words {
         unsafe { &*self.0.as_ptr().add(index * 128).cast::<AtomicU64>() }
     }
 
-    /// The child is where it should be, and about to sleep.
+    /// The child is where it should be, and asleep. Both rest, so that the scheduler holds nothing against them for what
+    /// they did before: preparing promises takes longer than preparing words.
     fn await_partner(&self) {
         while self.at(2).load(SeqCst) == 0 {
             std::thread::yield_now();
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(std::time::Duration::from_millis(40));
     }
 }
 
