@@ -173,12 +173,13 @@ impl Words {
         unsafe { &*self.0.as_ptr().add(index * 128).cast::<AtomicU64>() }
     }
 
-    /// The child is where it should be, and about to sleep.
+    /// The child is where it should be, and asleep. Both rest, so that the scheduler holds nothing against them for what
+    /// they did before: preparing promises takes longer than preparing words.
     fn await_partner(&self) {
         while self.at(2).load(SeqCst) == 0 {
             std::thread::yield_now();
         }
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(std::time::Duration::from_millis(40));
     }
 }
 
@@ -262,6 +263,7 @@ fn block_on<F: IntoFuture>(future: F) -> F::Output {
 }
 
 type Bytes = [u8];
+type Pairs = (Vec<Promise<Bytes, Raw>>, Vec<Future<Bytes, Raw>>);
 
 fn wait_for(future: &Future<Bytes, Raw>, is_awaited: bool) {
     let value = if is_awaited { block_on(future) } else { future.wait(None) };
@@ -273,9 +275,8 @@ fn promised(processor: usize, is_awaited: bool) -> Vec<f64> {
     let connector = ShmConnector::new(options.anonymous().expect("memory"));
     let store = Store::builder("bench").connector(connector).codec(Raw).register();
     let store = store.open().expect("no other store of that name");
-    let make = || -> (Vec<Promise<Bytes, Raw>>, Vec<Future<Bytes, Raw>>) {
-        (0..TURNS + WARM).map(|_| store.promise().expect("there is room")).unzip()
-    };
+    let make =
+        || -> Pairs { (0..TURNS + WARM).map(|_| store.promise().expect("there is room")).unzip() };
     let (ours, ours_given) = make();
     let (theirs, theirs_given) = make();
     let tokens: Vec<PromiseToken<Bytes, Raw>> =

@@ -293,7 +293,8 @@ fn proxies_that_wait_for_promises_in_the_background_take_no_thread_each() {
 fn more_bells_than_one_thread_can_listen_to_have_two_threads() {
     let (_alone, first, _registered) = start("async-many-1");
     let (second, third) = (store("async-many-2"), store("async-many-3"));
-    let pairs = [&first, &second.0, &third.0].map(|store| promises(store, 64));
+    // Sixteen slots have a bell.
+    let pairs = [&first, &second.0, &third.0].map(|store| promises(store, 16 * 64));
     let (promises, futures): (Vec<_>, Vec<_>) = pairs.into_iter().flatten().unzip();
     runtime().block_on(async {
         let tasks: Vec<_> = futures.into_iter().map(|it| tokio::spawn(it.into_future())).collect();
@@ -413,9 +414,10 @@ fn of_a_connector_that_is_told_of_nothing_promises_are_looked_at_from_time_to_ti
     register_kind("deaf", |_: &BTreeMap<_, _>| Ok(Arc::new(Deaf(LocalConnector::new())))).unwrap();
     let connector = Deaf(LocalConnector::new());
     let store = Store::builder("deaf").connector(connector).open().unwrap();
-    let ends: [fn(Promise<Numbers>) -> Result<(), Error>; 3] =
-        [|it| it.set(&vec![1]), |it| it.fail("why"), Promise::cancel];
-    let is_heard: [fn(&Result<(), Error>) -> bool; 3] = [
+    type End = fn(Promise<Numbers>) -> Result<(), Error>;
+    type IsHeard = fn(&Result<(), Error>) -> bool;
+    let ends: [End; 3] = [|it| it.set(&vec![1]), |it| it.fail("why"), Promise::cancel];
+    let is_heard: [IsHeard; 3] = [
         Result::is_ok,
         |heard| matches!(heard, Err(Error::Failed { message, .. }) if message == "why"),
         |heard| matches!(heard, Err(Error::Cancelled { .. })),

@@ -53,6 +53,22 @@ fn of_two_who_adopt_a_promise_one_does() {
 }
 
 #[test]
+fn a_copy_of_an_offer_is_worth_nothing_once_the_promise_has_come_back() {
+    explore("adopt, adopt back | adopt by a copy", 2, || {
+        let (scene, offer) = offered();
+        let other = spawn(&scene, move |scene| adopt(scene, 0, offer));
+        let there = adopt(&scene, 1, offer);
+        let back = there.and_then(|()| scene.actor(1).offer(offer.0));
+        let back = back.and_then(|back| adopt(&scene, 2, (offer.0, back)));
+        let copy = other.join().unwrap();
+        assert!(copy.is_ok() != back.is_ok());
+        let keeper = if copy.is_ok() { 0 } else { 2 };
+        scene.actor(keeper).fail(offer.0).unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_promise_adopted_while_its_sender_dies_is_kept_or_broken() {
     explore("adopt | sender dies, reap", 3, || {
         let (scene, offer) = offered();

@@ -21,6 +21,7 @@ use crate::key::Key;
 use crate::protocol::bell::{bell_of, listen};
 use crate::region::Region;
 use crate::region::watch::roster::{Place, Timer, Watched, lock};
+use crate::sync::unmodelled::{AtomicBool, Ordering};
 
 /// Has a waker called until it is dropped. One of the parent's does nothing in a forked child.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ pub(crate) struct Watch {
     number: u64,
     place: Place,
     process: u32,
+    is_called: Arc<AtomicBool>,
 }
 
 impl Region {
@@ -37,6 +39,7 @@ impl Region {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
         let (bell, waker) = (bell_of(id.slot()), waker.clone());
+        let is_called = Arc::new(AtomicBool::new(false));
         let mut roster = lock();
         // Z1, before Z2.
         let heard = listen(&self.attachment.segment.header().bells[bell]);
@@ -46,9 +49,10 @@ impl Region {
             return Ok(None);
         }
         let number = roster.next_number();
-        let (place, errand) = roster.add(self, (bell, heard), Watched { number, id, waker });
+        let watched = Watched { number, id, waker, is_called: is_called.clone() };
+        let (place, errand) = roster.add(self, (bell, heard), watched);
         drop(roster);
-        let watch = Watch { number, place, process: std::process::id() };
+        let watch = Watch { number, place, process: std::process::id(), is_called };
         errand.run()?;
         Ok(Some(watch))
     }
@@ -63,7 +67,8 @@ impl Watch {
         let due = Instant::now() + interval;
         let (place, errand) = roster.add_timer(Timer { number, interval, due, waker });
         drop(roster);
-        let watch = Self { number, place, process: std::process::id() };
+        let is_called = Arc::new(AtomicBool::new(false));
+        let watch = Self { number, place, process: std::process::id(), is_called };
         errand.run()?;
         Ok(watch)
     }
@@ -71,7 +76,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if self.process != std::process::id() {
+        if self.is_called.load(Ordering::Relaxed) || self.process != std::process::id() {
             return;
         }
         let removed = lock().remove(self.number, self.place);

@@ -65,6 +65,15 @@ pub(super) struct Watched {
     pub(super) number: u64,
     pub(super) id: ObjectId,
     pub(super) waker: Waker,
+    /// It has been taken out: whoever drops the watch need not look for it.
+    pub(super) is_called: Arc<AtomicBool>,
+}
+
+impl Watched {
+    fn called(self) -> Waker {
+        self.is_called.store(true, Ordering::Relaxed);
+        self.waker
+    }
 }
 
 /// Who is to be called from time to time.
@@ -144,7 +153,7 @@ impl Bell {
         self.heard = heard;
         let Ok(actor) = self.region.attachment.actor() else { return };
         let is_final = |watched: &mut Watched| !actor.is_pending(watched.id);
-        wakers.extend(self.watched.extract_if(.., is_final).map(|watched| watched.waker));
+        wakers.extend(self.watched.extract_if(.., is_final).map(Watched::called));
     }
 }
 
@@ -347,7 +356,7 @@ impl Roster {
         sleeper.has_thread = false;
         sleeper.stale.clear();
         for bell in sleeper.bells.drain(..) {
-            work.wakers.extend(bell.watched.into_iter().map(|watched| watched.waker));
+            work.wakers.extend(bell.watched.into_iter().map(Watched::called));
             work.dropped.push(bell.region);
         }
         work.timers.extend(sleeper.timers.drain(..).map(|timer| timer.waker));
