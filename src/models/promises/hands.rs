@@ -58,7 +58,7 @@ fn a_copy_of_an_offer_is_worth_nothing_once_the_promise_has_come_back() {
         let (scene, offer) = offered();
         let other = spawn(&scene, move |scene| adopt(scene, 0, offer));
         let there = adopt(&scene, 1, offer);
-        let back = there.and_then(|()| scene.actor(1).offer(offer.0));
+        let back = there.and_then(|()| scene.actor(1).offer_promise(offer.0));
         let back = back.and_then(|back| adopt(&scene, 2, (offer.0, back)));
         let copy = other.join().unwrap();
         assert!(copy.is_ok() != back.is_ok());
