@@ -1,4 +1,5 @@
-//! One bed for all sleepers of a model, and one for those who sleep on bells: a wake wakes everybody in one, which those of other words take for a spurious one.
+//! One bed for all sleepers of a model, and one for those who sleep on bells: a wake wakes everybody in one, which those of
+//! other words take for a spurious one.
 
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ impl Bed {
 
     fn sleep_while(&self, is_expected: impl FnOnce() -> bool) {
         let woken = self.woken.lock().expect("models do not panic here");
+        // The kernel has a full barrier before it looks: the word may be another than tells who wakes that somebody sleeps.
+        loom::sync::atomic::fence(Ordering::SeqCst);
         if is_expected() {
             drop(self.bell.wait(woken));
         }
