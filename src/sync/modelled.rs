@@ -31,6 +31,11 @@ fn fence(wanted: bool) {
     }
 }
 
+/// What the kernel does, whatever fences a model explores.
+pub(crate) fn full_fence() {
+    loom::sync::atomic::fence(Ordering::SeqCst);
+}
+
 /// What every access of a word comes through. loom remembers the last access of a word alone, and takes two reads for
 /// independent; so of a read here, and a read and a write there, it would not try the write first. Turns all depend on
 /// one another. They order nothing.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use loom::sync::{Condvar, Mutex};
 
-use crate::sync::modelled::control;
+use crate::sync::modelled::{control, full_fence};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl Bed {
     fn sleep_while(&self, is_expected: impl FnOnce() -> bool) {
         let woken = self.woken.lock().expect("models do not panic here");
         // The kernel has a full barrier before it looks: the word may be another than tells who wakes that somebody sleeps.
-        loom::sync::atomic::fence(Ordering::SeqCst);
+        full_fence();
         if is_expected() {
             drop(self.bell.wait(woken));
         }
