@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use inplace::connector::{Connector, ShmConnector, Variables};
@@ -321,21 +320,13 @@ fn reaped() -> Vec<Operation> {
     ]
 }
 
-/// A [`Peek`] finds the only anonymous region of its process, which is forked off this one.
-fn alone() -> MutexGuard<'static, ()> {
-    static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[test]
 fn killed_at_any_instruction_a_reaper_of_a_set_leaves_the_rest_to_the_next() {
-    let _alone = alone();
     sweep("reaped cells", 5, &reaped());
 }
 
 #[test]
 fn killed_at_any_instruction_one_leaves_the_old_version_or_the_new() {
-    let _alone = alone();
     sweep("cells", 10, &killed());
 }
 
@@ -425,6 +416,5 @@ fn stopped() -> Operation {
 
 #[test]
 fn stopped_at_any_instruction_of_a_set_it_keeps_no_one_and_loses_nothing() {
-    let _alone = alone();
     sweep("stopped cells", 60, &[stopped()]);
 }

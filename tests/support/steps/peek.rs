@@ -31,9 +31,8 @@ impl Peek {
     /// Of the only anonymous region.
     pub fn of(region: &Region) -> Self {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        let whole = |line: &&str| {
-            line.contains("memfd:inplace") && line.split(' ').nth(2) == Some("00000000")
-        };
+        // Not the page that holds the life byte, which is mapped from the file's beginning, too.
+        let whole = |line: &&str| line.contains("memfd:inplace") && line.contains(" rw-s 00000000");
         let line = maps.lines().find(whole).expect("an anonymous region");
         let start = u64::from_str_radix(line.split('-').next().unwrap(), 16).unwrap();
         let names = page_up(4096 + 64 * u64::from(region.max_participants())) + 8192;
