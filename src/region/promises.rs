@@ -13,6 +13,7 @@ use crate::layout::slot::{KeeperWord, ObjectId, Slot};
 use crate::participants;
 use crate::protocol::promise::Promised;
 use crate::region::attachment::Attachment;
+use crate::region::counters::Counted;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
 use crate::region::{Region, reap};
@@ -91,7 +92,9 @@ impl Region {
         fill: &mut Fill<'_>,
     ) -> Result<()> {
         let id = self.object_id(key)?;
-        self.relieved(size as u64, |actor| actor.set_with(id, (size as u64, fingerprint), fill))
+        self.relieved(size as u64, |actor| actor.set_with(id, (size as u64, fingerprint), fill))?;
+        self.count_put(id);
+        Ok(())
     }
 
     /// Says that a value promised by this process will never come; everyone who waits gets [`Error::Broken`]. Takes no
@@ -192,10 +195,15 @@ impl Region {
         loop {
             let (slot, word) = match actor.look(id).map_err(|error| with_key(error, key))? {
                 Promised::Value(pin) => {
-                    return a_value(key, Pinned::new(self.attachment, pin)?);
+                    let value = a_value(key, Pinned::new(self.attachment, pin)?)?;
+                    self.count(Counted::Get);
+                    return Ok(value);
                 }
                 Promised::Broken => return Err(Error::Broken { key }),
-                Promised::Gone => return Err(Error::NotFound { key }),
+                Promised::Gone => {
+                    self.count(Counted::Miss);
+                    return Err(Error::NotFound { key });
+                }
                 Promised::Pending(slot, word) => (slot, word),
             };
             let mut left = SLICE;
