@@ -59,6 +59,23 @@ fn of_two_adopters_one_becomes_the_owner() {
 }
 
 #[test]
+fn an_offer_whose_number_looks_like_the_dead_is_adopted_while_they_are_reaped() {
+    explore("adopt | another dies, reap", 2, || {
+        let scene = Scene::new(size(3));
+        let id = put_bound(&scene.actor(1));
+        let dead = scene.actor(2).me;
+        let slot = scene.segment.slot(id.slot()).unwrap();
+        slot.extra.store(u64::from(dead.tag()) - 1, Ordering::SeqCst);
+        let offer = scene.actor(1).offer_bond(id).unwrap();
+        drop(scene.member(2));
+        let adopter = spawn(&scene, move |s| s.actor(0).adopt_bond(id, offer));
+        assert_eq!(scene.reap(), 1);
+        adopter.join().unwrap().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn what_is_adopted_while_its_sender_is_reaped_stays_or_was_never_adopted() {
     explore("adopt | sender is dead, reap", 3, || {
         let scene = Scene::new(size(3));
