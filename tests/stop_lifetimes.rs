@@ -55,8 +55,10 @@ const NOT_FOUND: u64 = 2;
 const NOT_OWNER: u64 = 3;
 const ALREADY_ADOPTED: u64 = 4;
 const OFFER: u64 = 100;
+/// By how much the numbers of offers go up.
+const STEP: u64 = 1 << 12;
 /// What a token says that is tried, whether there was such an offer or not.
-const TOKEN: u64 = 1;
+const TOKEN: u64 = STEP;
 
 /// The sequential model: one object, or what is left of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -95,7 +97,7 @@ impl Model {
             Op::Bind if is_mine || self.owner.is_none() => self.owner = Some(who),
             Op::Lift if is_mine => self.owner = None,
             Op::Offer if is_mine => {
-                (self.is_offered, self.offers) = (true, self.offers + 1);
+                (self.is_offered, self.offers) = (true, self.offers + STEP);
                 return OFFER + self.offers;
             }
             Op::Bind | Op::Lift | Op::Offer => return NOT_OWNER,

@@ -24,7 +24,8 @@ pub(crate) struct Slot {
     /// Of a version: the word it stands in, a [`Place`].
     pub(crate) place: AtomicU64,
     /// What else its state needs. Of a promise: a [`KeeperWord`]. Of an object that was offered: a number that goes up with
-    /// every offer. Of a version: its number. Of a variable: a word that goes up when it changed, whose low half is a futex.
+    /// every offer. Of a version: its number. Those two leave the keeper's bits 0, so that who comes late with a CAS of a keeper
+    /// finds none. Of a variable: a word that goes up when it changed, whose low half is a futex.
     pub(crate) extra: AtomicU64,
     /// When the lease ends, in nanoseconds of CLOCK_BOOTTIME; 0 for none, or [`EXPIRED`].
     pub(crate) deadline: AtomicU64,
@@ -34,12 +35,24 @@ impl Slot {
     /// Of a version: how many versions its variable has had with this one. Its own only while it is the current one, or
     /// pinned.
     pub(crate) fn number(&self) -> u64 {
-        self.extra.load(Ordering::Relaxed)
+        self.extra.load(Ordering::Relaxed) >> KeeperWord::HANDS_SHIFT
     }
 
     /// Before the version can become the current one, which carries the number to those who read it.
     pub(crate) fn set_number(&self, number: u64) {
-        self.extra.store(number, Ordering::Relaxed);
+        self.extra.store(number << KeeperWord::HANDS_SHIFT, Ordering::Relaxed);
+    }
+
+    /// Of an object that is pinned and offered: a number that no other offer of it has.
+    pub(crate) fn next_offer(&self) -> u64 {
+        let mut found = self.extra.load(Ordering::SeqCst);
+        loop {
+            let next = (found & !KeeperWord::KEEPER).wrapping_add(1 << KeeperWord::HANDS_SHIFT);
+            match self.extra.compare_exchange(found, next, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) => return next,
+                Err(other) => found = other,
+            }
+        }
     }
 }
 
@@ -289,8 +302,8 @@ pub(crate) struct KeeperWord(pub(crate) u64);
 
 impl KeeperWord {
     pub(crate) const NOBODY: Self = Self(0);
-    const HANDS_SHIFT: u32 = 12;
-    const KEEPER: u64 = (1 << Self::HANDS_SHIFT) - 1;
+    pub(crate) const HANDS_SHIFT: u32 = 12;
+    pub(crate) const KEEPER: u64 = (1 << Self::HANDS_SHIFT) - 1;
 
     /// Of a promise just made.
     pub(crate) const fn new(generation: u64, keeper: ParticipantId) -> Self {

@@ -9,7 +9,7 @@ use crate::actor::Actor;
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
-use crate::layout::slot::{Link, ObjectId, SlotWord};
+use crate::layout::slot::{KeeperWord, Link, ObjectId, SlotWord};
 use crate::participants;
 use crate::sync::Ordering;
 
@@ -59,18 +59,19 @@ fn of_two_adopters_one_becomes_the_owner() {
 }
 
 #[test]
-fn an_offer_whose_number_looks_like_the_dead_is_adopted_while_they_are_reaped() {
-    explore("adopt | another dies, reap", 2, || {
-        let scene = Scene::new(size(3));
-        let id = put_bound(&scene.actor(1));
-        let dead = scene.actor(2).me;
-        let slot = scene.segment.slot(id.slot()).unwrap();
-        slot.extra.store(u64::from(dead.tag()) - 1, Ordering::SeqCst);
-        let offer = scene.actor(1).offer_bond(id).unwrap();
-        drop(scene.member(2));
-        let adopter = spawn(&scene, move |s| s.actor(0).adopt_bond(id, offer));
-        assert_eq!(scene.reap(), 1);
-        adopter.join().unwrap().unwrap();
+fn an_offer_that_comes_too_late_takes_no_promise_from_its_keeper() {
+    explore("offer | evict, reserve", 2, || {
+        let scene = Scene::new(size(2));
+        let id = put_bound(&scene.actor(0));
+        let late = spawn(&scene, move |s| drop(s.actor(0).offer_bond(id)));
+        assert!(scene.actor(1).evict(id));
+        let promise = scene.actor(1).reserve();
+        late.join().unwrap();
+        if let Ok(promise) = promise {
+            let slot = scene.segment.slot(promise.slot()).unwrap();
+            let kept = KeeperWord(slot.extra.load(Ordering::SeqCst));
+            assert!(kept.is_kept_by(scene.actor(1).me), "{kept:?}");
+        }
         scene.assert_all_returns();
     });
 }
@@ -200,7 +201,7 @@ fn killed(name: &str, work: fn(&Actor<'_>, ObjectId)) {
             let deaths = Deaths::clone(deaths);
             move |s| mortal(s, (1, accesses), &deaths, |actor| work(actor, id))
         });
-        let early = scene.actor(0).adopt_bond(id, 1);
+        let early = scene.actor(0).adopt_bond(id, 1 << KeeperWord::HANDS_SHIFT);
         assert!(early.is_ok() || is_refused(&early));
         victim.join().unwrap();
         scene.reap();

@@ -81,6 +81,30 @@ fn wait(scene: &Scene, p: u32, id: ObjectId, seen: u64) -> Option<u64> {
 }
 
 #[test]
+fn a_reaper_of_a_promise_that_comes_too_late_leaves_a_version_its_number() {
+    explore("reap a keeper | break, evict, set in its slot", 1, || {
+        let scene = Scene::new(Size { participants: 3, ..SIZE });
+        let promise = scene.actor(2).reserve().unwrap();
+        let keeper = scene.actor(2).me;
+        let id = new(&scene);
+        // The next one's number looks like the keeper of a promise in a slot that was never used.
+        let next = u64::from(keeper.tag());
+        (1..next).for_each(|number| assert_eq!(set_empty(&scene.actor(0), id), Some(number)));
+        drop(scene.member(2));
+        let setter = spawn(&scene, move |s| {
+            let slot = s.segment.slot(promise.slot()).unwrap();
+            s.actor(1).break_promise(promise, slot);
+            s.actor(1).evict(promise);
+            set_empty(&s.actor(1), id)
+        });
+        scene.reap();
+        assert_eq!(setter.join().unwrap(), Some(next));
+        assert_eq!(number(&scene.actor(0), id), Some(next));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn of_two_sets_both_count_and_the_later_stays() {
     explore("set | set", 2, || {
         let scene = Scene::new(SIZE);

@@ -4,7 +4,7 @@
 //! put:    W4 word = READY(me, BOUND): there is no instant without the bond
 //! bind:   CAS READY, no owner -> READY(me, BOUND)
 //! lift:   CAS READY(me, BOUND) -> READY, no owner
-//! offer:  O1 n = extra + 1 (fetch_add) · O2 CAS READY(me, BOUND) -> READY(me, BOUND, OFFERED); the token says n
+//! offer:  O1 n = the next offer in extra (CAS) · O2 CAS READY(me, BOUND) -> READY(me, BOUND, OFFERED); the token says n
 //! adopt:  A1 load word: READY(s, BOUND, OFFERED) · A2 load extra: n? · A3 CAS that word -> READY(me, BOUND)
 //! end:    CAS READY(p, BOUND) -> RETIRED, whether OFFERED or not (evict_bound): who leaves, and the reaper
 //! ```
@@ -41,10 +41,12 @@ impl Actor<'_> {
 
     /// Offers an object of this participant's to whoever adopts it; the number of the offer.
     pub(crate) fn offer_bond(&self, id: ObjectId) -> Result<u64> {
+        // Pinned: in the slot of another object the number would be something else.
+        let _pin = self.pin(id)?.ok_or_else(|| Error::NotFound { key: self.key(id) })?;
         let mut number = 0;
         self.rebind(id, |slot, word| {
             let offered = self.mine(word)?.with(OFFERED);
-            number = slot.extra.fetch_add(1, Ordering::SeqCst).wrapping_add(1);
+            number = slot.next_offer();
             Ok(offered)
         })?;
         Ok(number)
@@ -65,8 +67,10 @@ impl Actor<'_> {
     /// Evicts an object that is bound to this participant; `false` when it is not, or is not there.
     pub(crate) fn evict_mine(&self, id: ObjectId) -> bool {
         let Some(slot) = self.segment.slot(id.slot()) else { return false };
-        let word = self.ready_word(id, slot);
-        word.is_some_and(|word| word.is_bound_to(self.me)) && self.evict(id)
+        // The word that was seen, never the object by its key: it may be another's by then.
+        self.ready_word(id, slot).is_some()
+            && self
+                .retire_if(id.slot(), slot, |word| word.is_ready(id) && word.is_bound_to(self.me))
     }
 
     /// Evicts all that is bound to a participant that ends.

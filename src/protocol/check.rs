@@ -147,7 +147,8 @@ impl<'a> Walk<'a> {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         let block = BlockRef(slot.block.load(Ordering::SeqCst));
         let pins = self.pins_of(index);
-        if word.has(BOUND | OFFERED) && !word.is(State::Ready) {
+        let may_be_bound = word.is(State::Ready) || word.is(State::Variable) && !word.has(OFFERED);
+        if word.has(BOUND | OFFERED) && !may_be_bound {
             self.blame(format!("slot {index} ({word:?}) is bound and not READY"));
         }
         let Some(state) = word.state() else {
@@ -172,8 +173,10 @@ impl<'a> Walk<'a> {
                 self.report.pending += 1;
                 let kept = KeeperWord(slot.extra.load(Ordering::SeqCst));
                 let keeper = kept.keeper();
-                let is_it = || slot.extra.load(Ordering::SeqCst) == kept.0;
-                if self.is_lost(keeper) && is_it() && self.is(index, word) {
+                let is_it = || slot.extra.load(Ordering::SeqCst) == kept.0 && self.is(index, word);
+                // Who gives it up may be stopped before it breaks it.
+                let is_left = || !self.others_live() && self.stays(is_it);
+                if self.is_lost(keeper) && is_it() && (keeper.is_some() || is_left()) {
                     self.blame(format!("slot {index} is PENDING, kept by {keeper:?}, who is dead: waiters would hang"));
                 }
             }
@@ -331,7 +334,7 @@ impl<'a> Walk<'a> {
             |slot| {
                 let word = SlotWord(slot.word.load(Ordering::SeqCst));
                 Link(slot.link.load(Ordering::SeqCst)).predecessor() == Some(Some(version))
-                    && !word.has(BOUND)
+                    && word.has(VERSION)
                     && matches!(word.state(), Some(State::Ready | State::Retired))
                     && !self.is_lost(word.owner())
             },

@@ -81,35 +81,45 @@ impl<'a> Actor<'a> {
     /// Evicts what was bound to a participant that ended. The words that were seen, never the object by its key: it may
     /// have been bound to another meanwhile, or to nobody.
     pub(crate) fn evict_bound(&self, index: u32, slot: &Slot, ended: ParticipantId) {
-        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        // Those who wait for it to change sleep on a word that only who has pinned it may change.
+        let variable = word
+            .is(State::Variable)
+            .then(|| self.pin_variable(ObjectId::new(index, word.generation())));
         let is_there = |word: SlotWord| word.is(State::Ready) || word.is(State::Variable);
-        while is_there(word) && word.has(BOUND) && word.is_owned_by(ended) {
+        let is_evicted = self.retire_if(index, slot, |word| {
+            is_there(word) && word.has(BOUND) && word.is_owned_by(ended)
+        });
+        if let (true, Some(Ok(Some(pin)))) = (is_evicted, &variable) {
+            self.announce_change(pin.slot);
+        }
+    }
+
+    /// CAS loop to RETIRED from a word that is as wanted; whether there was one.
+    pub(super) fn retire_if(
+        &self,
+        index: u32,
+        slot: &Slot,
+        is_wanted: impl Fn(SlotWord) -> bool,
+    ) -> bool {
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        while is_wanted(word) {
             let next = retired(word);
             match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
                     self.wake_if_waited_for(index, slot, word);
-                    return self.try_reclaim(index, slot, next);
+                    self.try_reclaim(index, slot, next);
+                    return true;
                 }
                 Err(found) => word = SlotWord(found),
             }
         }
+        false
     }
 
     /// Evicts an object that is over, whatever was said of it before.
     pub(crate) fn end_lease(&self, id: ObjectId, slot: &Slot) {
-        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
-        while word.is_ready(id) {
-            let next = retired(word);
-            match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => {
-                    if word.has(WAITERS) {
-                        self.wake(id.slot(), slot);
-                    }
-                    return self.try_reclaim(id.slot(), slot, next);
-                }
-                Err(found) => word = SlotWord(found),
-            }
-        }
+        self.retire_if(id.slot(), slot, |word| word.is_ready(id));
     }
 
     /// Evicts an object and keeps it pinned: of any number of takers one gets it.
@@ -135,8 +145,13 @@ impl<'a> Actor<'a> {
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
         self.segment.slot(id.slot()).is_some_and(|slot| {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
-            let is_value = || !Fingerprint::is_outcome(slot.fingerprint.load(Ordering::Relaxed));
-            word.is_in(State::Variable, id) || self.ready_word(id, slot).is_some() && is_value()
+            if word.is_in(State::Variable, id) {
+                return true;
+            }
+            let is_value = word.is_ready(id)
+                && !Fingerprint::is_outcome(slot.fingerprint.load(Ordering::SeqCst));
+            // The same generation before and after: the fingerprint was its own.
+            is_value && self.ready_word(id, slot).is_some()
         })
     }
 

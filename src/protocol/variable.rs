@@ -312,7 +312,7 @@ impl<'a> Actor<'a> {
     }
 
     /// S5c. The variable is pinned, or RECLAIMING by this participant: a slot used again may hold a number there.
-    fn announce_change(&self, variable: &Slot) {
+    pub(super) fn announce_change(&self, variable: &Slot) {
         variable.extra.fetch_add(1, Ordering::SeqCst);
         if SlotWord(variable.word.load(Ordering::SeqCst)).has(WAITERS) {
             wake_variable(variable);

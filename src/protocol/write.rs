@@ -92,7 +92,8 @@ impl Writing<'_> {
         let word = match term {
             Term::Unlimited => ready,
             Term::Until(deadline) => {
-                self.claimed.slot.deadline.store(deadline.nanos(), Ordering::Relaxed);
+                // Release: as where a claimer resets it.
+                self.claimed.slot.deadline.store(deadline.nanos(), Ordering::Release);
                 ready
             }
             Term::Process => ready.owned_by(self.actor.me).with(BOUND),

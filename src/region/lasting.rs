@@ -5,6 +5,7 @@ use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::region::Region;
+use crate::region::counters::Counted;
 use crate::region::ops::with_key;
 use crate::writer::Fill;
 
@@ -113,7 +114,11 @@ impl Region {
     /// As [`evict`](Region::evict).
     pub fn evict_bound(&self, key: Key) -> Result<bool> {
         let id = self.object_id(key)?;
-        Ok(self.attachment.actor()?.evict_mine(id))
+        let was_mine = self.attachment.actor()?.evict_mine(id);
+        if was_mine {
+            self.count(Counted::Eviction);
+        }
+        Ok(was_mine)
     }
 
     /// A number that this process has, and no other has or ever had in this region; a forked child has another.
