@@ -20,11 +20,6 @@
 //! Most recipes stand on an anonymous region, which only the process and its children see. With
 //! [`Store::open`](crate::Store::open) and a name instead, any process of the host takes part.
 
-/// Holds the code of the guide for those who come from ProxyStore against this crate.
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/migrating.md")]
-pub struct Migrating;
-
 pub mod arguments;
 pub mod batches;
 pub mod cells;
@@ -34,6 +29,8 @@ pub mod futures;
 pub mod keys;
 pub mod lifetimes;
 pub mod metrics;
+#[cfg(doctest)]
+pub mod migrating;
 pub mod owned;
 pub mod proxies;
 pub mod regions;
