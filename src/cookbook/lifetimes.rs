@@ -5,8 +5,8 @@
 //! Also when it is left by `?` or a panic. Views that exist stay.
 //!
 //! ```
-//! use inplace::connector::LocalConnector;
-//! use inplace::Store;
+//! use inplace::connector::{LocalConnector, ShmConnector};
+//! use inplace::{RegionOptions, Store};
 //!
 //! fn longest(store: &Store, lines: &[String]) -> inplace::Result<usize> {
 //!     let scope = store.scope();
@@ -18,8 +18,8 @@
 //!     Ok(longest) // here they go; `scope.end()?` would tell of errors
 //! }
 //!
-//! let region = inplace::RegionOptions::new().capacity(1 << 20).anonymous()?;
-//! let store = Store::builder("scopes").connector(inplace::connector::ShmConnector::new(region.clone())).open()?;
+//! let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
+//! let store = Store::builder("scopes").connector(ShmConnector::new(region.clone())).open()?;
 //! assert_eq!(longest(&store, &["one".into(), "three".into()])?, 5);
 //! assert_eq!(region.usage()?.objects, 0);
 //!
@@ -42,7 +42,7 @@
 //! use std::time::Duration;
 //!
 //! use inplace::connector::ShmConnector;
-//! use inplace::{Error, RegionOptions, Store};
+//! use inplace::{Deadline, Error, RegionOptions, Store};
 //!
 //! let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
 //! let store = Store::builder("sessions").connector(ShmConnector::new(region)).open()?;
@@ -50,8 +50,9 @@
 //! let session = lease.put("logged in")?;
 //! lease.extend(Duration::from_secs(60))?; // two minutes from the start
 //!
-//! let short = store.lease(Duration::from_millis(5))?;
+//! let short = store.lease(Duration::from_secs(60))?;
 //! let code = short.put("one-time code")?;
+//! short.set_deadline(Deadline::after(Duration::from_millis(5)))?;
 //! std::thread::sleep(Duration::from_millis(6));
 //! assert!(store.get::<str>(code)?.is_none());
 //! assert!(matches!(short.extend(Duration::from_secs(1)), Err(Error::LeaseOver { .. })));
