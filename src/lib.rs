@@ -35,25 +35,28 @@
 //!
 //! | for | use |
 //! |---|---|
-//! | values by reference, between processes | [`Store::proxy`], [`Proxy`] |
+//! | values by reference, between processes | [`Store::proxy`], [`Proxy`], [`ProxyOptions`] |
+//! | resolving them in the background | [`Proxy::resolve_async`] |
 //! | arguments that go inline or by reference, whichever is cheaper | [`Store::auto`], [`Auto`] |
-//! | values by key | [`Store::put`], [`get`](Store::get), [`take`](Store::take), [`evict`](Store::evict) |
+//! | values by key | [`Store::put`], [`get`](Store::get), [`take`](Store::take), [`evict`](Store::evict), and batches of them |
 //! | your own types | [`#[storable]`](macro@storable), which archives them with [rkyv] |
 //! | arrays of numbers, of structs of numbers | [`Slice`](codec::Slice), [`#[element]`](macro@element) |
 //! | bytes that are serialized already, any serde type | [`Raw`](codec::Raw), [`Serde`](codec::Serde) |
 //! | objects that are evicted at the end of a scope, at a time, with the process | [`Store::scope`], [`Store::lease`], [`Store::process_lifetime`] |
 //! | objects with one owner, who hands them over | [`Store::own`], [`Owned`], [`OwnedToken`] |
 //! | memory that a producer fills in place | [`Region::loan`] |
-//! | a value that is promised, awaited, handed over | [`Store::promise`], [`Promise`], [`Future`] |
+//! | a value that is promised and awaited | [`Store::promise`], [`Promise`], [`Future`] |
+//! | a promise that another process keeps | [`Promise::into_token`], [`Promise::adopt`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
-//! | values that change, for any number of readers and writers | [`Cell`] |
+//! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
-//! | stating what is broken, if anything | [`Region::check`] |
+//! | undoing what the dead left, and stating what is broken, if anything | [`Region::reap`], [`Region::check`] |
 //! | objects on a disk, over a reboot | [`FileConnector`](connector::FileConnector) |
 //! | objects for several hosts | `RedisConnector`, with the feature `redis` (TLS: `redis-tls`) |
 //! | a second place for what has no room in the first | [`MultiConnector`](connector::MultiConnector) |
 //! | bytes that live elsewhere | [`Connector`](connector::Connector), and a connector of your own |
+//! | stores from a configuration | [`StoreConfig`], [`Store::from_toml`], [`Store::get_or_open`] |
 //! | counts and latencies | [`StoreBuilder::metrics`], [`Region::counters`], [`metrics`] |
 //! | recipes for all of this | [`cookbook`] |
 //!

@@ -69,10 +69,11 @@ impl<C> Store<C> {
 }
 
 impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
-    /// Makes this process the owner of the proxy's object. Of any number of processes that try it one succeeds.
+    /// Makes this process the owner of the proxy's object. Of any number of processes that try it one succeeds. In that one
+    /// it succeeds again, and of two that own the same object the first to be dropped evicts it.
     ///
     /// # Errors
-    /// [`Error::NotOwner`] when it has an owner, [`Error::EvictedOnResolve`] for a proxy that evicts when it is resolved, and
+    /// [`Error::NotOwner`] when another process owns it, [`Error::EvictedOnResolve`] for a proxy that evicts when it is resolved, and
     /// as [`resolve`](Proxy::resolve).
     pub fn into_owned(self) -> Result<Owned<T, C>> {
         let (store, key) = (self.store()?, self.key());

@@ -99,7 +99,7 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     }
 
     /// Evicts the object when it is resolved: of all proxies of it that say so, anywhere, one has the value and the
-    /// others are errors.
+    /// others are errors. It does not [wait](Self::wait_on_resolve): what is promised only is an error, too.
     ///
     /// # Panics
     /// When the proxy was made by a lifetime, which evicts its object: see [`Error::EvictedOnResolve`].
@@ -116,7 +116,7 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
         self
     }
 
-    /// Waits, when it is resolved, for a value that is promised.
+    /// Waits, when it is resolved, for a value that is promised, and leaves the object where it is.
     #[must_use]
     pub fn wait_on_resolve(mut self) -> Self {
         self.access = Access::Wait;

@@ -74,7 +74,7 @@ pub(crate) fn one_at_a_time() -> Held<'static, ()> {
 
 /// Stores bytes under keys it makes up. Objects are written once and never change.
 ///
-/// A key of another connector is [`Error::WrongRegion`](crate::Error::WrongRegion); a key whose object is gone is
+/// A key of another connector is [`Error::WrongRegion`]; a key whose object is gone is
 /// `None` or `false`.
 pub trait Connector: Send + Sync + std::fmt::Debug {
     /// Stores what `fill` writes. `size` is a guess of its length in bytes: right saves a second call of `fill`.
@@ -101,7 +101,7 @@ pub trait Connector: Send + Sync + std::fmt::Debug {
     fn config(&self) -> ConnectorConfig;
 
     /// The [`space`](Key::space) of this connector's keys, if it has one that it knows: a connector of several finds the
-    /// one a key is of by it. Where it is `None`, each operation tells by [`Error::WrongRegion`](crate::Error::WrongRegion).
+    /// one a key is of by it. Where it is `None`, each operation tells by [`Error::WrongRegion`].
     fn space(&self) -> Option<u64> {
         None
     }
@@ -288,7 +288,7 @@ pub trait Lasting: Connector {
     fn set_deadline(&self, key: Key, deadline: Option<Deadline>) -> Result<bool>;
 
     /// Binds an object to this process; one that is already stays so. One that is bound to another process is
-    /// [`Error::NotOwner`](crate::Error::NotOwner), one that is gone [`Error::NotFound`](crate::Error::NotFound).
+    /// [`Error::NotOwner`], one that is gone [`Error::NotFound`].
     fn bind_to_process(&self, key: Key) -> Result<()>;
 
     /// Makes an object that is bound to this process everybody's. Errors as [`bind_to_process`](Self::bind_to_process).
@@ -299,7 +299,7 @@ pub trait Lasting: Connector {
     fn offer(&self, key: Key) -> Result<u64>;
 
     /// Binds an object to this process that was offered under that number. Of any number of adopters one gets it, the
-    /// others hear [`Error::AlreadyAdopted`](crate::Error::AlreadyAdopted).
+    /// others hear [`Error::AlreadyAdopted`].
     fn adopt(&self, key: Key, offer: u64) -> Result<()>;
 
     /// Evicts an object if it is bound to this process and not offered; whether it did.

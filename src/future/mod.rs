@@ -18,10 +18,10 @@
 //! | the producer | whoever waits, anywhere, hears |
 //! |---|---|
 //! | [`set`](Promise::set) | the value |
-//! | [`fail`](Promise::fail) | [`Error::Failed`](crate::Error::Failed), with its text |
-//! | [`cancel`](Promise::cancel), or the promise was dropped | [`Error::Cancelled`](crate::Error::Cancelled) |
-//! | was killed, or ended | [`Error::Broken`](crate::Error::Broken), within 200 ms |
-//! | nothing: a consumer evicted the object | [`Error::NotFound`](crate::Error::NotFound) |
+//! | [`fail`](Promise::fail) | [`Error::Failed`], with its text |
+//! | [`cancel`](Promise::cancel), or the promise was dropped | [`Error::Cancelled`] |
+//! | was killed, or ended | [`Error::Broken`], within 200 ms |
+//! | nothing: a consumer evicted the object | [`Error::NotFound`] |
 
 mod promise;
 mod token;
