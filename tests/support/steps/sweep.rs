@@ -112,7 +112,7 @@ impl Choice {
 /// Launchers at work at once.
 const LAUNCHERS: usize = 2;
 /// A scene ends much sooner.
-const SCENE_SECONDS: u32 = 60;
+const SCENE_SECONDS: u32 = 240;
 
 /// Runs scenes at places of every operation; `few` of each unless told otherwise.
 pub fn sweep(title: &str, few: u64, operations: &[Operation]) {
