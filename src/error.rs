@@ -280,6 +280,15 @@ pub enum Error {
         /// The kind of token: `loan`, `promise`, `object`.
         token: &'static str,
     },
+    /// An object that is to get an owner goes with this process already.
+    #[error(
+        "{key} has an owner in this process already, or a lifetime that binds it to this process; use that one, or share \
+         it first"
+    )]
+    AlreadyOwned {
+        /// The object's key.
+        key: Key,
+    },
     /// A lifetime and a proxy that evicts its object when it is resolved: one of them would come too late.
     #[error(
         "{key} is to be evicted by a lifetime and by a proxy that evicts when it is resolved; choose one: attach a plain \

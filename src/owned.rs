@@ -69,11 +69,10 @@ impl<C> Store<C> {
 }
 
 impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
-    /// Makes this process the owner of the proxy's object. Of any number of processes that try it one succeeds. In that one
-    /// it succeeds again, and of two that own the same object the first to be dropped evicts it.
+    /// Makes this process the owner of the proxy's object. Of any number of processes and threads that try it one succeeds.
     ///
     /// # Errors
-    /// [`Error::NotOwner`] when another process owns it, [`Error::EvictedOnResolve`] for a proxy that evicts when it is resolved, and
+    /// [`Error::NotOwner`] when it is bound to another process, [`Error::AlreadyOwned`] when to this one, [`Error::EvictedOnResolve`] for a proxy that evicts when it is resolved, and
     /// as [`resolve`](Proxy::resolve).
     pub fn into_owned(self) -> Result<Owned<T, C>> {
         let (store, key) = (self.store()?, self.key());
@@ -83,7 +82,9 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
         let view = self.into_view()?;
         let lasting = store.lasting()?;
         let process = lasting.process()?;
-        lasting.bind_to_process(key)?;
+        if !lasting.bind_to_process(key)? {
+            return Err(Error::AlreadyOwned { key });
+        }
         Ok(Owned { view, key, store, process, is_armed: true })
     }
 }

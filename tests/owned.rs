@@ -354,6 +354,7 @@ fn a_shared_object_is_claimed_by_one_and_given_back_to_everybody() {
         let proxy = store.proxy("shared").unwrap();
         let owned = proxy.clone().into_owned().unwrap();
         let key = owned.key();
+        assert!(matches!(owned.proxy().into_owned(), Err(Error::AlreadyOwned { .. })));
         let shared: Proxy<str> = owned.into_shared().unwrap();
         assert_eq!(shared.as_str(), "shared");
         assert!(store.exists(key).unwrap(), "it is nobody's, and stays");

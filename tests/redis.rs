@@ -5,11 +5,12 @@
 mod redis_server;
 
 use std::process::Command;
+use std::time::Duration;
 
 use inplace::connector::{
     Connector, ConnectorConfig, LocalConnector, MultiConnector, Policy, RedisConfig, RedisConnector,
 };
-use inplace::{Error, Fingerprint, Key};
+use inplace::{Deadline, Error, Fingerprint, Key, Term};
 use redis_server::{RedisServer, free_port, is_installed};
 
 fn config(server: &RedisServer) -> RedisConfig {
@@ -47,7 +48,7 @@ fn what_may_be_asked_again_is_asked_on_a_new_connection() {
         assert!(connector.exists(key).unwrap());
     }
     // An evict whose answer may have been lost is not asked again, but one on a connection known to be good is.
-    std::thread::sleep(std::time::Duration::from_millis(600));
+    std::thread::sleep(Duration::from_millis(600));
     server.ask("CLIENT KILL TYPE normal SKIPME yes");
     assert!(connector.evict(keys[1]).unwrap());
 }
@@ -213,7 +214,7 @@ fn cluster() -> Vec<RedisServer> {
             if node.ask("CLUSTER KEYSLOT x").starts_with(':') && is_joined(node) {
                 break;
             }
-            std::thread::sleep(std::time::Duration::from_millis(25));
+            std::thread::sleep(Duration::from_millis(25));
         }
     }
     nodes
@@ -304,4 +305,84 @@ fn over_tls_the_server_is_checked_and_so_is_this_side() {
     patient(&RedisConnector::connect(&config(Some(&ca_file), None)).unwrap_err());
     drop(connector);
     std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[test]
+fn a_lease_is_the_servers_to_end_and_survives_broken_connections() {
+    if !is_installed() {
+        return;
+    }
+    let server = RedisServer::start(&[]);
+    let connector = RedisConnector::connect(&config(&server)).unwrap();
+    let lasting = connector.lasting().unwrap();
+    let put = |deadline| {
+        let kind = (Fingerprint::BYTES, Term::Until(deadline));
+        lasting.put_for(0, kind, &mut |_| Ok(())).unwrap()
+    };
+    let left = |key: Key| {
+        let place = format!("inplace:{:016x}:{:016x}", key.space(), key.object());
+        server.ask(&format!("PTTL {place}"))[1..].parse::<i64>().unwrap()
+    };
+    let break_connections = || server.ask("CLIENT KILL TYPE normal SKIPME yes");
+    let hour = Deadline::after(Duration::from_secs(3600));
+    break_connections();
+    let key = put(hour);
+    assert!((1..=3_600_001).contains(&left(key)), "{}", left(key));
+    break_connections();
+    assert!(lasting.set_deadline(key, Some(hour.later_by(Duration::from_secs(3600)))).unwrap());
+    assert!((3_600_001..=7_200_001).contains(&left(key)), "{}", left(key));
+    break_connections();
+    assert!(lasting.set_deadline(key, None).unwrap());
+    assert_eq!(left(key), -1, "without end");
+    let never = put(Deadline::after(Duration::MAX));
+    assert!(left(never) > i64::from(i32::MAX), "{}", left(never));
+    assert_eq!(left(put(Deadline::after(Duration::ZERO))), -2, "what is over is not stored");
+}
+
+#[test]
+fn what_needs_to_know_who_lives_is_unsupported_by_a_server() {
+    if !is_installed() {
+        return;
+    }
+    let server = RedisServer::start(&[]);
+    let connector = RedisConnector::connect(&config(&server)).unwrap();
+    let lasting = connector.lasting().unwrap();
+    let key = connector.put(b"everybody's").unwrap();
+    let kind = (Fingerprint::BYTES, Term::Process);
+    for outcome in [
+        lasting.put_for(0, kind, &mut |_| Ok(())).map(drop),
+        lasting.bind_to_process(key).map(drop),
+        lasting.unbind_from_process(key),
+        lasting.offer(key).map(drop),
+        lasting.adopt(key, 1),
+        lasting.evict_bound(key).map(drop),
+        lasting.process().map(drop),
+    ] {
+        let told = outcome.unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "the redis connector has no objects that go with a process: a server does not know who lives"
+        );
+    }
+    assert!(connector.exists(key).unwrap());
+}
+
+#[test]
+fn batches_of_a_server_take_each_object_once() {
+    if !is_installed() {
+        return;
+    }
+    let server = RedisServer::start(&[]);
+    let connector = RedisConnector::connect(&config(&server)).unwrap();
+    let keys = connector.put_batch(&[b"one", b"two", b"three"]).unwrap();
+    assert!(connector.evict(keys[1]).unwrap());
+    assert_eq!(connector.exists_batch(&keys).unwrap(), [true, false, true]);
+    let again = [keys[2], keys[0], keys[1], keys[2]];
+    let taken = connector.take_batch(&again).unwrap();
+    let taken: Vec<Option<&[u8]>> = taken.iter().map(Option::as_deref).collect();
+    assert_eq!(taken, [Some(&b"three"[..]), Some(b"one"), None, None]);
+    assert_eq!(connector.exists_batch(&keys).unwrap(), [false; 3]);
+    assert!(connector.take_batch(&[]).unwrap().is_empty());
+    let foreign = Key::new(keys[0].space() ^ 1, keys[0].object());
+    assert!(matches!(connector.exists_batch(&[foreign]), Err(Error::WrongRegion { .. })));
 }

@@ -279,6 +279,9 @@ pub trait Loaning: Connector {
 ///
 /// A *bond* says that an object goes with one process; that process is its owner. An owner may offer it to others, of whom
 /// one adopts it. Where objects live as long as a process anyway, that process is the owner of all that is bound.
+///
+/// A connector that has only leases, or only bonds, answers whatever needs the other with
+/// [`Error::Unsupported`](crate::Error::Unsupported).
 pub trait Lasting: Connector {
     /// Stores what `fill` writes, as [`put_with`](Connector::put_with), and says what ends it: there is no instant at
     /// which the object is there without that.
@@ -287,9 +290,9 @@ pub trait Lasting: Connector {
     /// Sets when an object goes; `None`: never. Whether it was there; if so, it stays at least until then.
     fn set_deadline(&self, key: Key, deadline: Option<Deadline>) -> Result<bool>;
 
-    /// Binds an object to this process; one that is already stays so. One that is bound to another process is
+    /// Binds an object to this process; `false`: it was already. One that is bound to another process is
     /// [`Error::NotOwner`], one that is gone [`Error::NotFound`].
-    fn bind_to_process(&self, key: Key) -> Result<()>;
+    fn bind_to_process(&self, key: Key) -> Result<bool>;
 
     /// Makes an object that is bound to this process everybody's. Errors as [`bind_to_process`](Self::bind_to_process).
     fn unbind_from_process(&self, key: Key) -> Result<()>;

@@ -228,7 +228,7 @@ impl Lasting for ShmConnector {
         self.region()?.set_deadline(key, deadline)
     }
 
-    fn bind_to_process(&self, key: Key) -> Result<()> {
+    fn bind_to_process(&self, key: Key) -> Result<bool> {
         self.region()?.bind_to_process(key)
     }
 

@@ -66,7 +66,7 @@ impl<C> Attach<C> for ProcessLifetime<C> {
 
     /// One that is bound to another process is [`Error::NotOwner`](crate::Error::NotOwner).
     fn take_on(&self, key: Key) -> Result<()> {
-        self.lasting()?.bind_to_process(key)
+        self.lasting()?.bind_to_process(key).map(drop)
     }
 }
 

@@ -25,8 +25,8 @@ use crate::sync::Ordering;
 const OWNED: &str = "object";
 
 impl Actor<'_> {
-    /// Binds an object to this participant; one that is already stays so.
-    pub(crate) fn bind_to_me(&self, id: ObjectId) -> Result<()> {
+    /// Binds an object to this participant; `false`: it was already.
+    pub(crate) fn bind_to_me(&self, id: ObjectId) -> Result<bool> {
         self.rebind(id, |_, word| match word.owner() {
             None => Ok(word.owned_by(self.me).with(BOUND)),
             Some(_) if word.is_bound_to(self.me) => Ok(word),
@@ -36,7 +36,7 @@ impl Actor<'_> {
 
     /// Makes an object of this participant's everybody's: it stays until it is evicted.
     pub(crate) fn lift_bond(&self, id: ObjectId) -> Result<()> {
-        self.rebind(id, |_, word| Ok(self.mine(word)?.unowned().without(BOUND)))
+        self.rebind(id, |_, word| Ok(self.mine(word)?.unowned().without(BOUND))).map(drop)
     }
 
     /// Offers an object of this participant's to whoever adopts it; the number of the offer.
@@ -62,6 +62,7 @@ impl Actor<'_> {
             }
             Ok(word.owned_by(self.me).without(OFFERED))
         })
+        .map(drop)
     }
 
     /// Evicts an object that is bound to this participant; `false` when it is not, or is not there.
@@ -87,12 +88,12 @@ impl Actor<'_> {
         if is_mine { Ok(word) } else { Err(Error::NotOwner { token: OWNED }) }
     }
 
-    /// CAS loop from READY to what `change` makes of it.
+    /// CAS loop from READY to what `change` makes of it; whether that is something else.
     fn rebind(
         &self,
         id: ObjectId,
         mut change: impl FnMut(&Slot, SlotWord) -> Result<SlotWord>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let gone = || Error::NotFound { key: self.key(id) };
         let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
         loop {
@@ -105,7 +106,7 @@ impl Actor<'_> {
                     .compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst)
                     .is_ok();
             if rebound {
-                return Ok(());
+                return Ok(next != word);
             }
         }
     }

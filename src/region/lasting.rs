@@ -58,7 +58,7 @@ impl Region {
     }
 
     /// Binds an object to this process: it is evicted when the process ends, also when it is killed. A forked child does
-    /// not inherit that. Binding it again does nothing.
+    /// not inherit that. Binding it again does nothing, and is `false`.
     ///
     /// ```
     /// use inplace::RegionOptions;
@@ -73,7 +73,7 @@ impl Region {
     /// # Errors
     /// [`Error::NotOwner`](crate::Error::NotOwner) when it is bound to another process,
     /// [`Error::NotFound`](crate::Error::NotFound) when it is not there.
-    pub fn bind_to_process(&self, key: Key) -> Result<()> {
+    pub fn bind_to_process(&self, key: Key) -> Result<bool> {
         let id = self.object_id(key)?;
         self.attachment.actor()?.bind_to_me(id)
     }

@@ -9,6 +9,11 @@ mod support;
 mod redis_server;
 
 mod bytes;
+mod capabilities;
+mod cells;
+mod leases;
+mod outcomes;
+mod owners;
 mod processes;
 mod promises;
 mod subject;
@@ -68,6 +73,35 @@ over! {
             a_promise_that_is_set_and_evicted_at_once_is_gone
             a_dead_promiser_is_an_error_for_who_waits
             a_loan_is_an_object_when_it_is_published
+        }
+        capabilities {
+            a_connector_has_what_its_documentation_says_alone_and_as_a_member
+        }
+        outcomes {
+            a_promise_that_failed_says_why_and_a_cancelled_one_that_it_was
+            whoever_watches_is_woken_when_there_is_something_to_hear
+            a_watch_that_is_dropped_or_late_calls_as_it_should
+            of_several_who_adopt_a_promise_one_keeps_it
+        }
+        leases {
+            a_lease_ends_on_time_for_every_instance
+            a_lease_that_is_extended_or_taken_away_ends_then_or_never
+            what_is_over_can_not_be_extended
+            a_lease_holds_and_ends_when_its_creator_is_dead
+        }
+        owners {
+            an_object_that_is_bound_goes_with_its_process_and_no_other_does
+            an_object_has_one_owner
+            an_owner_hands_over_to_one_of_many
+            what_was_handed_over_ends_with_its_new_owner
+        }
+        cells {
+            a_variable_holds_what_was_set_last
+            a_set_that_expects_another_version_is_a_conflict
+            of_many_threads_that_count_none_is_lost
+            whoever_waits_hears_of_a_change_and_of_an_evict
+            a_name_leads_everybody_to_the_same_variable
+            another_process_sets_and_is_heard
         }
         processes {
             another_process_gets_what_was_put_here_and_puts_what_is_got_here

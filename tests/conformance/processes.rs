@@ -11,6 +11,7 @@ use crate::bytes::pattern;
 use crate::promises::set;
 use crate::subject::Subject;
 use crate::support::{self, Program};
+use crate::{cells, leases, owners};
 
 /// What another process is told when it starts.
 #[derive(Serialize, Deserialize)]
@@ -52,6 +53,10 @@ pub fn play(role: &str, told: &str) {
         "resolver" => resolve(&told.proxy.unwrap()),
         "putter" => put_for_ever(&*connector()),
         "promiser" => promise(&*connector()),
+        "lessor" => leases::lease(&*connector()),
+        "owner" => owners::own(&*connector()),
+        "heir" => owners::adopt(&*connector(), told.keys[0]),
+        "setter" => cells::set_in_turn(&*connector()),
         _ => panic!("{role}"),
     }
 }

@@ -39,6 +39,9 @@ const LOOKS: [Duration; 2] = [Duration::from_micros(200), Duration::from_millis(
 /// Promises are kept here too. Their producer is alive for as long as its process has this connector; who waits looks again
 /// every 10 ms.
 ///
+/// There are no leases: clocks that nobody can set begin anew with a reboot and are each host's own, which these objects are
+/// not; by others an object could go early. No bonds, for what is found after a reboot has no process; and no variables.
+///
 /// On network file systems: renames are atomic and locks are needed, as NFS 4 has them; and an evict whose answer was lost
 /// on the way may tell nobody that it was the one.
 ///
@@ -326,7 +329,12 @@ impl Connector for FileConnector {
     }
 
     fn exists(&self, key: Key) -> Result<bool> {
-        Ok(matches!(self.look(key)?, Some((_, Record::Value { .. }))))
+        Ok(match self.look(key)? {
+            Some((_, Record::Value { fingerprint, .. })) => {
+                !Fingerprint::is_outcome(fingerprint.get())
+            }
+            _ => false,
+        })
     }
 
     fn evict(&self, key: Key) -> Result<bool> {

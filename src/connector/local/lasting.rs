@@ -114,11 +114,16 @@ impl Lasting for LocalConnector {
         Ok(set)
     }
 
-    fn bind_to_process(&self, key: Key) -> Result<()> {
+    fn bind_to_process(&self, key: Key) -> Result<bool> {
+        let mut is_new = true;
         self.owning(key)?.rebind(key, |object| match object.bond {
-            Bond::Mine => Ok(()),
+            Bond::Mine => {
+                is_new = false;
+                Ok(())
+            }
             _ => object.set_bond(Bond::None, Bond::Mine),
-        })
+        })?;
+        Ok(is_new)
     }
 
     fn unbind_from_process(&self, key: Key) -> Result<()> {

@@ -29,23 +29,46 @@ pub(super) struct Member {
     pub(super) opened: OnceLock<Arc<dyn Connector>>,
 }
 
-impl Member {
-    /// Whether it has promises. Only a connector of the program's own has to be opened to know.
-    pub(super) fn has_promises(&self, members: &Members) -> bool {
-        match &self.connector {
-            ConnectorConfig::Shm(_) | ConnectorConfig::Local(_) | ConnectorConfig::File(_) => true,
-            ConnectorConfig::Redis(_) => false,
-            _ => members.open(self).is_ok_and(|connector| connector.deferrable().is_some()),
-        }
-    }
+/// What only some connectors have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Promises,
+    Loans,
+    /// Leases or bonds: either may be missing.
+    Terms,
+    Variables,
+}
 
-    /// Whether it has loans.
-    pub(super) fn has_loans(&self, members: &Members) -> bool {
-        match &self.connector {
+impl Part {
+    /// The error of several connectors of which none has it.
+    pub(super) fn missing(self) -> Error {
+        let operation = match self {
+            Self::Promises => "member with promises among those whose policies fit",
+            Self::Loans => "member with loans among those whose policies fit",
+            Self::Terms => "member with deadlines or owners among those whose policies fit",
+            Self::Variables => "member with variables among those whose policies fit",
+        };
+        Error::Unsupported { connector: "multi", operation }
+    }
+}
+
+impl Member {
+    /// Whether it has that. Only a connector of the program's own has to be opened to know.
+    pub(super) fn has(&self, part: Part, members: &Members) -> Result<bool> {
+        Ok(match &self.connector {
             ConnectorConfig::Shm(_) | ConnectorConfig::Local(_) => true,
-            ConnectorConfig::File(_) | ConnectorConfig::Redis(_) => false,
-            _ => members.open(self).is_ok_and(|connector| connector.loaning().is_some()),
-        }
+            ConnectorConfig::File(_) => part == Part::Promises,
+            ConnectorConfig::Redis(_) => part == Part::Terms,
+            _ => {
+                let connector = members.open(self)?;
+                match part {
+                    Part::Promises => connector.deferrable().is_some(),
+                    Part::Loans => connector.loaning().is_some(),
+                    Part::Terms => connector.lasting().is_some(),
+                    Part::Variables => connector.variables().is_some(),
+                }
+            }
+        })
     }
 
     pub(super) fn new(config: MemberConfig, host: &str) -> Self {
@@ -80,6 +103,12 @@ impl Members {
             return Err(Error::Closed { what: self.name() });
         }
         Ok(())
+    }
+
+    /// Whether any member of this host has that: one by whose keys it is asked for may be found by anybody.
+    pub(super) fn have(&self, part: Part) -> bool {
+        let here = |member: &&Member| member.is_for_host;
+        self.all.iter().filter(here).any(|member| member.has(part, self).is_ok_and(|has| has))
     }
 
     fn name(&self) -> String {

@@ -1,21 +1,25 @@
 //! Several connectors as one: each object goes to the first whose policy takes it and that has room.
 
+mod lasting;
 mod members;
+mod promises;
+mod variables;
 
 use std::cmp::Reverse;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::connector::config::{ConnectorConfig, MemberConfig, MultiConfig};
 use crate::connector::policy::{Policy, Tags};
-use crate::connector::{Block, BlockWriter, Connector, Deferrable, Fill, FillBatch, Loan, Loaning};
+use crate::connector::{
+    Block, BlockWriter, Connector, Deferrable, Fill, FillBatch, Lasting, Loaning, Variables,
+};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::sync::Ordering;
 
-use members::{Member, Members};
+use members::{Member, Members, Part};
 
 /// Several connectors as one: each object goes to the member of the highest priority whose [`Policy`] takes it; when that
 /// one is full, to the next. A key tells its member, so everything else finds the object where it went.
@@ -25,8 +29,10 @@ use members::{Member, Members};
 /// error only for what needs it.
 ///
 /// Sizes are judged by what is written, not by what was guessed: an object that turns out to be another member's is taken
-/// back and written there. A promise has no size yet, so only tags choose its member. Promises and loans are those of the
-/// members that have them. A batch goes to one member where that is the first choice for each of its objects, and object
+/// back and written there. A promise or variable has no size yet, so only tags choose its member. Promises, loans, leases,
+/// bonds and variables are those of the members that have them: a new one goes to the first that fits and has it, an old one
+/// is found by its key. A variable's name is looked up in that first member only, full or not, so that everybody who asks with
+/// the same tags finds the same one. A batch goes to one member where that is the first choice for each of its objects, and object
 /// by object else.
 ///
 /// ```
@@ -52,6 +58,7 @@ enum Put<T> {
     Done(T),
     /// The object has another size than was guessed, which its policy does not take.
     Resized(u64),
+    /// It has no room for it, or can not do this.
     Full(Error),
 }
 
@@ -118,14 +125,14 @@ impl MultiConnector {
         suitable
     }
 
-    /// Puts something into the first suitable member that takes its size and has room. `size` is a guess.
+    /// Puts something into the first of these members that takes its size and has room. `size` is a guess.
     fn put_somewhere<T>(
         &self,
+        suitable: &[&Member],
         size: u64,
         mut put: impl FnMut(&dyn Connector, &Policy) -> Result<Put<T>>,
     ) -> Result<T> {
         self.members.check_open()?;
-        let suitable = self.suitable();
         let mut size = size;
         let mut full = None;
         let mut at = 0;
@@ -138,7 +145,7 @@ impl MultiConnector {
             }
             match put(&**self.members.open(member)?, &member.policy)? {
                 Put::Done(done) => return Ok(done),
-                Put::Full(error) => full = full.or(Some(error)),
+                Put::Full(error) => full = first_to_tell(full, error),
                 Put::Resized(actual) if guesses > 0 => {
                     (size, at, full) = (actual, 0, None);
                     guesses -= 1;
@@ -151,30 +158,93 @@ impl MultiConnector {
                 }
             }
         }
-        Err(full.unwrap_or_else(|| self.no_member(Some(size))))
+        let takes = |member: &&Member| member.policy.takes_size(size);
+        Err(full.unwrap_or_else(|| match self.suitable().iter().any(takes) {
+            true => Part::Terms.missing(),
+            false => self.no_member(Some(size), Part::Terms),
+        }))
     }
 
-    fn no_member(&self, size: Option<u64>) -> Error {
-        let size =
-            size.map_or_else(|| "a promise".into(), |size| format!("an object of {size} bytes"));
+    fn no_member(&self, size: Option<u64>, part: Part) -> Error {
+        let wanted = match size {
+            Some(size) => format!("an object of {size} bytes"),
+            None if part == Part::Variables => "a variable".into(),
+            None => "a promise".into(),
+        };
         let (members, host) = (self.members.all.len(), self.members.host.clone());
-        Error::NoMember { wanted: format!("{size} with {:?}", self.tags), members, host }
+        Error::NoMember { wanted: format!("{wanted} with {:?}", self.tags), members, host }
     }
 
-    /// The suitable members that have something, opened. A member that can not be opened has nothing.
-    fn having<'a, D: ?Sized + 'a>(
-        &'a self,
-        part: impl Fn(&'a dyn Connector) -> Option<&'a D> + 'a,
-    ) -> impl Iterator<Item = (&'a Policy, &'a D)> {
-        self.suitable().into_iter().filter_map(move |member| {
-            let connector = self.members.open(member).ok()?;
-            Some((&member.policy, part(&**connector)?))
+    /// What the first suitable member makes that has the part, takes the size if there is one, and has room.
+    fn make_somewhere<T>(
+        &self,
+        part: Part,
+        size: Option<u64>,
+        mut make: impl FnMut(&dyn Connector) -> Result<T>,
+    ) -> Result<T> {
+        self.members.check_open()?;
+        let suitable = self.suitable();
+        let mut failure = None;
+        let takes = |member: &&&Member| size.is_none_or(|size| member.policy.takes_size(size));
+        for member in suitable.iter().filter(takes) {
+            let opened = match member.has(part, &self.members) {
+                Ok(false) => continue,
+                Ok(true) => self.members.open(member),
+                Err(error) => Err(error),
+            };
+            // A member that can not be opened spares nobody the next.
+            match opened.map(|connector| put_or_full(make(&**connector))) {
+                Ok(Ok(Put::Done(made))) => return Ok(made),
+                Ok(Err(error)) => return Err(error),
+                Ok(Ok(Put::Full(error))) | Err(error) => failure = first_to_tell(failure, error),
+                Ok(Ok(Put::Resized(_))) => {}
+            }
+        }
+        Err(failure.unwrap_or_else(|| match suitable.iter().any(|member| takes(&member)) {
+            true => part.missing(),
+            false => self.no_member(size, part),
+        }))
+    }
+
+    /// An answer for each key, in order, asked of each member at once. Nothing is asked before every member is known.
+    fn by_member<T: Clone + Default>(
+        &self,
+        keys: &[Key],
+        ask: impl Fn(&dyn Connector, &[Key]) -> Result<Vec<T>>,
+    ) -> Result<Vec<T>> {
+        let mut answers = vec![T::default(); keys.len()];
+        for (connector, positions) in self.members.grouped(keys)? {
+            let theirs: Vec<Key> = positions.iter().map(|at| keys[*at]).collect();
+            for (at, answer) in positions.into_iter().zip(ask(&**connector, &theirs)?) {
+                answers[at] = answer;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Puts what `fill` writes, each time by `put`. `size` is a guess.
+    fn fill_somewhere(
+        &self,
+        (suitable, size): (&[&Member], usize),
+        fill: &mut Fill<'_>,
+        put: &PutInto<'_>,
+    ) -> Result<Key> {
+        self.members.check_open()?;
+        let mut size = size;
+        if suitable.iter().all(|member| !member.policy.takes_size(size as u64)) {
+            // A guess that is nobody's says nothing: the size is counted.
+            let mut counter = BlockWriter::new(&mut []);
+            fill(&mut counter)?;
+            size = counter.position();
+        }
+        self.put_somewhere(suitable, size as u64, |connector, policy| {
+            judged(policy, |judge| {
+                put(connector, size, &mut |out| {
+                    fill(out)?;
+                    judge(out)
+                })
+            })
         })
-    }
-
-    fn promising(&self, key: Key) -> Result<&dyn Deferrable> {
-        let promising = self.members.of(key)?.deferrable();
-        promising.ok_or(Error::Unsupported { connector: "key's", operation: "promises" })
     }
 }
 
@@ -189,11 +259,25 @@ fn put_or_full<T>(outcome: Result<T>) -> Result<Put<T>> {
     match outcome {
         Ok(done) => Ok(Put::Done(done)),
         Err(
-            error @ (Error::OutOfSpace { .. } | Error::OutOfSlots { .. } | Error::TooLarge { .. }),
+            error @ (Error::OutOfSpace { .. }
+            | Error::OutOfSlots { .. }
+            | Error::TooLarge { .. }
+            | Error::Unsupported { .. }),
         ) => Ok(Put::Full(error)),
         Err(error) => Err(error),
     }
 }
+
+/// Of members that were asked, the first one's error; that one can not do it at all is the last to be told.
+fn first_to_tell(first: Option<Error>, error: Error) -> Option<Error> {
+    match first {
+        None | Some(Error::Unsupported { .. }) => Some(error),
+        told => told,
+    }
+}
+
+/// Puts what a `fill` writes, of about that size, into a connector.
+type PutInto<'a> = dyn Fn(&dyn Connector, usize, &mut Fill<'_>) -> Result<Key> + 'a;
 
 /// Looks at what a `fill` has written.
 type Judge<'a> = dyn FnMut(&BlockWriter<'_>) -> Result<()> + 'a;
@@ -218,26 +302,14 @@ fn judged<T>(policy: &Policy, put: impl FnOnce(&mut Judge<'_>) -> Result<T>) -> 
 
 impl Connector for MultiConnector {
     fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key> {
-        self.members.check_open()?;
-        let mut size = size;
-        if self.suitable().iter().all(|member| !member.policy.takes_size(size as u64)) {
-            // A guess that is nobody's says nothing: the size is counted.
-            let mut counter = BlockWriter::new(&mut []);
-            fill(&mut counter)?;
-            size = counter.position();
-        }
-        self.put_somewhere(size as u64, |connector, policy| {
-            judged(policy, |judge| {
-                connector.put_with(size, fingerprint, &mut |out| {
-                    fill(out)?;
-                    judge(out)
-                })
-            })
+        self.fill_somewhere((&self.suitable(), size), fill, &|connector, size, fill| {
+            connector.put_with(size, fingerprint, fill)
         })
     }
 
     fn put(&self, bytes: &[u8]) -> Result<Key> {
-        self.put_somewhere(bytes.len() as u64, |connector, _| put_or_full(connector.put(bytes)))
+        let put = |connector: &dyn Connector, _: &Policy| put_or_full(connector.put(bytes));
+        self.put_somewhere(&self.suitable(), bytes.len() as u64, put)
     }
 
     fn put_batch_with(
@@ -297,14 +369,15 @@ impl Connector for MultiConnector {
     }
 
     fn get_batch(&self, keys: &[Key]) -> Result<Vec<Option<Block>>> {
-        let mut blocks = vec![None; keys.len()];
-        for (connector, positions) in self.members.grouped(keys)? {
-            let theirs: Vec<Key> = positions.iter().map(|at| keys[*at]).collect();
-            for (at, block) in positions.into_iter().zip(connector.get_batch(&theirs)?) {
-                blocks[at] = block;
-            }
-        }
-        Ok(blocks)
+        self.by_member(keys, |connector, theirs| connector.get_batch(theirs))
+    }
+
+    fn take_batch(&self, keys: &[Key]) -> Result<Vec<Option<Block>>> {
+        self.by_member(keys, |connector, theirs| connector.take_batch(theirs))
+    }
+
+    fn exists_batch(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        self.by_member(keys, |connector, theirs| connector.exists_batch(theirs))
     }
 
     fn evict_batch(&self, keys: &[Key]) -> Result<usize> {
@@ -353,66 +426,19 @@ impl Connector for MultiConnector {
     }
 
     fn deferrable(&self) -> Option<&dyn Deferrable> {
-        let has = self.suitable().iter().any(|member| member.has_promises(&self.members));
-        has.then_some(self)
+        self.members.have(Part::Promises).then_some(self)
     }
 
     fn loaning(&self) -> Option<&dyn Loaning> {
-        let has = self.suitable().iter().any(|member| member.has_loans(&self.members));
-        has.then_some(self)
-    }
-}
-
-impl Deferrable for MultiConnector {
-    fn reserve(&self) -> Result<Key> {
-        self.members.check_open()?;
-        let mut full = None;
-        for (_, member) in self.having(|connector| connector.deferrable()) {
-            match put_or_full(member.reserve())? {
-                Put::Done(key) => return Ok(key),
-                Put::Full(error) => full = full.or(Some(error)),
-                Put::Resized(_) => {}
-            }
-        }
-        Err(full.unwrap_or_else(|| self.no_member(None)))
+        self.members.have(Part::Loans).then_some(self)
     }
 
-    fn set_with(
-        &self,
-        key: Key,
-        size: usize,
-        fingerprint: Fingerprint,
-        fill: &mut Fill<'_>,
-    ) -> Result<()> {
-        self.promising(key)?.set_with(key, size, fingerprint, fill)
+    fn lasting(&self) -> Option<&dyn Lasting> {
+        self.members.have(Part::Terms).then_some(self)
     }
 
-    fn fail(&self, key: Key) -> Result<()> {
-        self.promising(key)?.fail(key)
-    }
-
-    fn wait(&self, key: Key, timeout: Option<Duration>) -> Result<Block> {
-        let connector = self.members.of(key)?;
-        match connector.deferrable() {
-            Some(member) => member.wait(key, timeout),
-            None => connector.get(key)?.ok_or(Error::NotFound { key }),
-        }
-    }
-}
-
-impl Loaning for MultiConnector {
-    fn loan(&self, len: usize, fingerprint: Fingerprint) -> Result<Loan> {
-        self.members.check_open()?;
-        let mut full = None;
-        let lenders = self.having(|connector| connector.loaning());
-        for (_, lender) in lenders.filter(|(policy, _)| policy.takes_size(len as u64)) {
-            match put_or_full(lender.loan(len, fingerprint))? {
-                Put::Done(loan) => return Ok(loan),
-                Put::Full(error) => full = full.or(Some(error)),
-                Put::Resized(_) => {}
-            }
-        }
-        Err(full.unwrap_or_else(|| self.no_member(Some(len as u64))))
+    fn variables(&self) -> Option<&dyn Variables> {
+        self.members.have(Part::Variables).then_some(self)
     }
 }
 

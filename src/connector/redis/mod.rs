@@ -1,6 +1,8 @@
 //! A Redis server or cluster: the way beyond one host.
 
+mod lasting;
 mod link;
+mod value;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,9 +10,10 @@ use std::time::Duration;
 use redis::{Cmd, FromRedisValue, RedisError, RedisResult, RetryMethod, Value};
 
 use crate::connector::config::{ConnectorConfig, RedisConfig};
-use crate::connector::heap::{HeapBytes, encoded};
+use crate::connector::heap::HeapBytes;
 use crate::connector::series::{Need, RANGES, Ranges, Series};
-use crate::connector::{Block, Connector, Fill, FillBatch};
+use crate::connector::{Block, Connector, Fill, FillBatch, Lasting};
+use crate::deadline::Deadline;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -18,14 +21,8 @@ use crate::sync::{AtomicBool, Ordering};
 use crate::sys::file;
 
 use link::{Link, Links};
+use value::{HEADER, is_value, parts, set, value_of};
 
-/// Before an object's bytes: what it is, and its fingerprint.
-const HEADER: usize = 16;
-const MAGIC: [u8; 8] = *b"INPLOBJ1";
-/// What a string of Redis may hold.
-const VALUE_MOST: u64 = 512 << 20;
-/// A batch is sent in parts of about so many bytes, so that neither side holds all of it at once.
-const PART_MOST: usize = 16 << 20;
 /// Pauses before something that may be asked twice is asked again.
 const PAUSES: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(250)];
@@ -42,8 +39,12 @@ const PAUSES: [Duration; 3] =
 ///   on a new connection.
 /// - A server that lost its data (restarted without persistence, flushed) is found empty; connectors that are open go on
 ///   with the keys they give, unless others began anew before: then they say so.
-/// - Promises need to know who lives, which a server does not: this connector has none. Use the `MultiConnector` with one
-///   that has.
+/// - Leases are the server's to end, whoever is dead then. It is told how long is left rather than when that is, so no clocks
+///   need agree: an object stays for the time that was left when the server heard of it. That is never less than the
+///   deadline asks for, and as much more as the words were on their way (on a server whose clock is not set meanwhile: one
+///   that is set forward ends leases early).
+/// - Promises and owners need to know who lives, which a server does not: this connector has none, and objects that go with
+///   a process are [`Error::Unsupported`]. Use the `MultiConnector` with one that has.
 ///
 /// Connections are kept per process: a forked child opens its own.
 ///
@@ -183,11 +184,15 @@ impl RedisConnector {
         })
     }
 
-    /// Stores values under new keys; all or none.
-    fn add(&self, values: &[Vec<u8>]) -> Result<Vec<Key>> {
+    fn new_key(&self) -> Result<Key> {
+        Ok(Key::new(self.space, self.series.next(self)?))
+    }
+
+    /// Stores values under new keys, perhaps until some time; all or none.
+    fn add(&self, values: &[Vec<u8>], until: Option<Deadline>) -> Result<Vec<Key>> {
         let mut keys = Vec::with_capacity(values.len());
         for part in parts(values) {
-            if let Err(error) = self.add_part(part, &mut keys) {
+            if let Err(error) = self.add_part(part, until, &mut keys) {
                 // The first error is the one to hear of.
                 let _ = self.evict_batch(&keys);
                 return Err(error);
@@ -197,14 +202,19 @@ impl RedisConnector {
     }
 
     /// Stores values and adds their keys, also when only some could be.
-    fn add_part(&self, values: &[Vec<u8>], keys: &mut Vec<Key>) -> Result<()> {
+    fn add_part(
+        &self,
+        values: &[Vec<u8>],
+        until: Option<Deadline>,
+        keys: &mut Vec<Key>,
+    ) -> Result<()> {
         let first = keys.len();
         for _ in values {
-            keys.push(Key::new(self.space, self.series.next(self)?));
+            keys.push(self.new_key()?);
         }
         let commands = || -> Vec<Cmd> {
             let pairs = keys[first..].iter().zip(values);
-            pairs.map(|(key, value)| set(&self.place_of(*key), value)).collect()
+            pairs.map(|(key, value)| set(&self.place_of(*key), value, until)).collect()
         };
         let mut attempts = 0;
         let stored = self.again(&mut |link| {
@@ -250,16 +260,30 @@ impl RedisConnector {
         }
     }
 
-    fn block(&self, key: Key, value: &[u8]) -> Result<Block> {
-        let Some((header, bytes)) = value.split_first_chunk::<HEADER>() else {
-            return Err(self.damaged(key, "is too short to be an object"));
-        };
-        if header[..8] != MAGIC {
-            return Err(self.damaged(key, "does not begin as an object of this version does"));
+    /// Asks for something of each object at once, which may be asked again.
+    fn ask_each(&self, keys: &[Key], command: impl Fn(Key) -> Cmd) -> Result<Vec<Value>> {
+        self.check_open()?;
+        keys.iter().try_for_each(|key| self.check_own(*key))?;
+        match keys {
+            [] => Ok(Vec::new()),
+            keys => {
+                self.again(&mut |link| link.ask_all(keys.iter().map(|key| command(*key)).collect()))
+            }
         }
-        let fingerprint =
-            header[8..].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        Ok(Block::heap(HeapBytes::copied(bytes), Fingerprint::from_raw(fingerprint)))
+    }
+
+    /// What the server has before an object's bytes; nothing when the object is not there.
+    fn get_header(&self, key: Key) -> Cmd {
+        redis::cmd("GETRANGE").arg(self.place_of(key)).arg(0).arg(HEADER - 1).take()
+    }
+
+    fn string(&self, key: Key, answer: Value) -> Result<Option<Vec<u8>>> {
+        Option::from_redis_value(answer).map_err(|_| self.damaged(key, "is no string"))
+    }
+
+    fn block(&self, key: Key, value: &[u8]) -> Result<Block> {
+        let (fingerprint, bytes) = value::split(value).map_err(|what| self.damaged(key, what))?;
+        Ok(Block::heap(HeapBytes::copied(bytes), fingerprint))
     }
 
     fn damaged(&self, key: Key, found: &str) -> Error {
@@ -304,41 +328,6 @@ fn agree_on_space(link: &mut Link, config: &RedisConfig, own: u64) -> RedisResul
     })
 }
 
-fn set(place: &str, value: &[u8]) -> Cmd {
-    let mut command = Cmd::with_capacity(4, value.len() + place.len() + 16);
-    command.arg("SET").arg(place).arg(value).arg("NX");
-    command
-}
-
-/// Neighbouring values in parts of a bounded size.
-fn parts(values: &[Vec<u8>]) -> impl Iterator<Item = &[Vec<u8>]> {
-    let mut rest = values;
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let fits = |value: &&Vec<u8>| {
-            bytes += value.len();
-            bytes <= PART_MOST
-        };
-        let count = rest.iter().take_while(fits).count().max(1).min(rest.len());
-        let (part, after) = rest.split_at(count);
-        rest = after;
-        (!part.is_empty()).then_some(part)
-    })
-}
-
-/// A value as it is stored.
-fn value_of(size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Vec<u8>> {
-    let mut header = [0; HEADER];
-    header[..8].copy_from_slice(&MAGIC);
-    header[8..].copy_from_slice(&fingerprint.get().to_le_bytes());
-    let value = encoded(&header, size, fill)?;
-    if value.len() as u64 > VALUE_MOST {
-        let (len, most) = ((value.len() - HEADER) as u64, VALUE_MOST - HEADER as u64);
-        return Err(Error::TooLarge { len, most, what: "a string of Redis".to_owned() });
-    }
-    Ok(value)
-}
-
 impl Ranges for RedisConnector {
     type Held = ();
 
@@ -365,7 +354,7 @@ impl Connector for RedisConnector {
     fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key> {
         self.check_open()?;
         let value = value_of(size, fingerprint, fill)?;
-        Ok(self.add(std::slice::from_ref(&value))?[0])
+        Ok(self.add(std::slice::from_ref(&value), None)?[0])
     }
 
     fn put_batch_with(
@@ -379,7 +368,7 @@ impl Connector for RedisConnector {
         for (at, size) in sizes.iter().enumerate() {
             values.push(value_of(*size, fingerprint, &mut |out| fill(at, out))?);
         }
-        self.add(&values)
+        self.add(&values, None)
     }
 
     fn get(&self, key: Key) -> Result<Option<Block>> {
@@ -389,19 +378,12 @@ impl Connector for RedisConnector {
     }
 
     fn get_batch(&self, keys: &[Key]) -> Result<Vec<Option<Block>>> {
-        keys.iter().try_for_each(|key| self.check_own(*key))?;
-        self.check_open()?;
-        let get = |key: &Key| redis::cmd("GET").arg(self.place_of(*key)).take();
-        let values = match keys {
-            [] => Vec::new(),
-            keys => self.again(&mut |link| link.ask_all(keys.iter().map(get).collect()))?,
-        };
-        let block = |(key, value): (&Key, Value)| {
-            let value = Option::<Vec<u8>>::from_redis_value(value)
-                .map_err(|_| self.damaged(*key, "is no string"))?;
+        let get = |key: Key| redis::cmd("GET").arg(self.place_of(key)).take();
+        let block = |(key, answer): (&Key, Value)| {
+            let value = self.string(*key, answer)?;
             value.map(|value| self.block(*key, &value)).transpose()
         };
-        keys.iter().zip(values).map(block).collect()
+        keys.iter().zip(self.ask_each(keys, get)?).map(block).collect()
     }
 
     fn take(&self, key: Key) -> Result<Option<Block>> {
@@ -413,7 +395,33 @@ impl Connector for RedisConnector {
 
     fn exists(&self, key: Key) -> Result<bool> {
         self.check_own(key)?;
-        self.get_again(redis::cmd("EXISTS").arg(self.place_of(key)))
+        let header: Vec<u8> = self.get_again(&self.get_header(key))?;
+        Ok(is_value(&header))
+    }
+
+    fn exists_batch(&self, keys: &[Key]) -> Result<Vec<bool>> {
+        let is_there = |(key, answer): (&Key, Value)| {
+            Ok(is_value(&self.string(*key, answer)?.unwrap_or_default()))
+        };
+        let answers = self.ask_each(keys, |key| self.get_header(key))?;
+        keys.iter().zip(answers).map(is_there).collect()
+    }
+
+    fn take_batch(&self, keys: &[Key]) -> Result<Vec<Option<Block>>> {
+        let mut blocks = self.get_batch(keys)?;
+        let found: Vec<usize> = (0..keys.len()).filter(|at| blocks[*at].is_some()).collect();
+        let unlink = |at: &usize| redis::cmd("UNLINK").arg(self.place_of(keys[*at])).take();
+        if !found.is_empty() {
+            let answers =
+                self.change(&mut |link| link.ask_all(found.iter().map(unlink).collect()))?;
+            for (at, answer) in found.into_iter().zip(answers) {
+                // Another one was faster.
+                if answer != Value::Int(1) {
+                    blocks[at] = None;
+                }
+            }
+        }
+        Ok(blocks)
     }
 
     fn evict(&self, key: Key) -> Result<bool> {
@@ -453,13 +461,17 @@ impl Connector for RedisConnector {
     }
 
     fn register_type(&self, fingerprint: Fingerprint, name: &str) {
-        let command = set(&self.type_name(fingerprint), name.as_bytes());
+        let command = set(&self.type_name(fingerprint), name.as_bytes(), None);
         // For errors only: without it a type has no name there.
         let _missing = self.get_again::<Value>(&command);
     }
 
     fn describe(&self, fingerprint: Fingerprint) -> Option<String> {
         self.get_again(redis::cmd("GET").arg(self.type_name(fingerprint))).ok()?
+    }
+
+    fn lasting(&self) -> Option<&dyn Lasting> {
+        Some(self)
     }
 }
 

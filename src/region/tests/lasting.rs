@@ -87,7 +87,9 @@ fn an_offer_is_good_once_and_only_for_what_was_offered() {
     let id = put_for(&sender, Term::Process);
     assert!(matches!(receiver.adopt_bond(id, 0), Err(Error::AlreadyAdopted { .. })));
     let offer = sender.offer_bond(id).unwrap();
-    for given_up in [sender.offer_bond(id).map(drop), sender.lift_bond(id), sender.bind_to_me(id)] {
+    for given_up in
+        [sender.offer_bond(id).map(drop), sender.lift_bond(id), sender.bind_to_me(id).map(drop)]
+    {
         assert!(matches!(given_up, Err(Error::NotOwner { .. })), "{given_up:?}");
     }
     assert!(!sender.evict_mine(id));
