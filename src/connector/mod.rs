@@ -281,7 +281,7 @@ pub trait Loaning: Connector {
 /// one adopts it. Where objects live as long as a process anyway, that process is the owner of all that is bound.
 ///
 /// A connector that has only leases, or only bonds, answers whatever needs the other with
-/// [`Error::Unsupported`](crate::Error::Unsupported).
+/// [`Error::Unsupported`].
 pub trait Lasting: Connector {
     /// Stores what `fill` writes, as [`put_with`](Connector::put_with), and says what ends it: there is no instant at
     /// which the object is there without that.
