@@ -78,7 +78,7 @@ fn a_lease_goes_to_the_first_member_that_has_leases_and_has_room() {
     assert_eq!(plain[0].space(), plain[1].space(), "what nothing ends goes where a put does");
     for outcome in [
         lasting.set_deadline(plain[0], None).map(drop),
-        lasting.bind_to_process(plain[0]),
+        lasting.bind_to_process(plain[0]).map(drop),
         lasting.offer(plain[0]).map(drop),
         lasting.evict_bound(plain[0]).map(drop),
     ] {

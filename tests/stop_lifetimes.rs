@@ -158,7 +158,7 @@ impl World {
         let Self { region, object, .. } = self;
         let done = |()| YES;
         said(match op {
-            Op::Bind => region.bind_to_process(*object).map(done),
+            Op::Bind => region.bind_to_process(*object).map(|_| YES),
             Op::Lift => region.unbind_from_process(*object).map(done),
             Op::Offer => region.offer_object(*object).map(|number| OFFER + number),
             Op::Adopt => region.adopt_object(*object, TOKEN).map(done),
