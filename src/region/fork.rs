@@ -56,6 +56,7 @@ fn unlock_hooks(count: usize) {
 }
 
 extern "C" fn prepare() {
+    crate::sys::fork::are_installed();
     if flight::is_interrupted() {
         return;
     }
