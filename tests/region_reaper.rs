@@ -37,6 +37,22 @@ fn a_reaper_does_not_keep_a_region_that_everybody_left() {
 }
 
 #[test]
+fn a_reaper_leaves_a_region_alone_of_which_only_views_are_left() {
+    let _alone = alone();
+    let name = Name::new("viewed");
+    let options = RegionOptions::new().capacity(1 << 20);
+    let region = options.open_or_create(&name).unwrap();
+    let view = region.get(region.put(b"kept").unwrap()).unwrap().unwrap();
+    let reapers = [(); 3].map(|()| region.reap_every(Duration::from_millis(1)).unwrap());
+    drop(region);
+    std::thread::sleep(Duration::from_millis(20));
+    let region = options.open_or_create(&name).unwrap();
+    assert_eq!((&*view, region.check().unwrap().pins), (&b"kept"[..], 1));
+    drop((reapers, view, region));
+    eventually("the region is gone", || !name.exists());
+}
+
+#[test]
 fn an_interval_of_zero_is_refused() {
     let _alone = alone();
     let options = RegionOptions::new().capacity(1 << 20).lifespan(Lifespan::Anonymous);

@@ -7,7 +7,6 @@ use crate::connector::config::{CustomConfig, check_name};
 use crate::connector::{Connector, hold_at_fork};
 use crate::error::{Error, Result};
 use crate::region::fork::Hook;
-use crate::sync::AtomicBool;
 use crate::sys::latch::{Held, Latch};
 
 /// Makes a connector from its options.
@@ -49,8 +48,8 @@ pub(super) fn connect(config: &CustomConfig) -> Result<Arc<dyn Connector>> {
 }
 
 fn kinds() -> Held<'static, BTreeMap<String, Factory>> {
-    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
-    let lock = || KINDS.lock_unless_mine().map(Held::keep).is_some();
-    hold_at_fork(&IS_HOOKED, Hook { lock, unlock: || drop(KINDS.kept()) });
+    static HOOK: Hook =
+        Hook::new(|| KINDS.lock_unless_mine().map(Held::keep).is_some(), || drop(KINDS.kept()));
+    hold_at_fork(&HOOK);
     KINDS.lock()
 }

@@ -430,8 +430,8 @@ impl Lender {
 }
 
 fn dictionaries() -> Held<'static, BTreeMap<String, Weak<Dictionary>>> {
-    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
-    hold_at_fork(&IS_HOOKED, Hook { lock: lock_for_fork, unlock: unlock_after_fork });
+    static HOOK: Hook = Hook::new(lock_for_fork, unlock_after_fork);
+    hold_at_fork(&HOOK);
     DICTIONARIES.lock()
 }
 

@@ -47,18 +47,8 @@ use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
-use crate::region::fork::{self, Hook};
-use crate::sync::{AtomicBool, Ordering};
+pub(crate) use crate::region::fork::{Hook, hold_at_fork};
 use crate::sys::latch::{Held, Latch};
-
-/// Has a lock of this process taken around every fork, so that a child does not find it taken by a thread it has not.
-pub(crate) fn hold_at_fork(is_hooked: &AtomicBool, hook: Hook) {
-    if !is_hooked.load(Ordering::Relaxed) && !is_hooked.swap(true, Ordering::Relaxed) {
-        fork::add_hook(hook);
-        // Where handlers cannot be had, opening a region says so; nothing else needs them as much.
-        let _ = fork::install();
-    }
-}
 
 /// How often whoever waits for a connector that is told of nothing looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -66,9 +56,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// Held for something short that a connector does once in a while, and around every fork: see [`hold_at_fork`].
 pub(crate) fn one_at_a_time() -> Held<'static, ()> {
     static TURN: Latch<()> = Latch::new(());
-    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
-    let lock = || TURN.lock_unless_mine().map(Held::keep).is_some();
-    hold_at_fork(&IS_HOOKED, Hook { lock, unlock: || drop(TURN.kept()) });
+    static HOOK: Hook =
+        Hook::new(|| TURN.lock_unless_mine().map(Held::keep).is_some(), || drop(TURN.kept()));
+    hold_at_fork(&HOOK);
     TURN.lock()
 }
 

@@ -2,15 +2,14 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
 use std::time::Duration;
 
 use crate::connector::hold_at_fork;
 use crate::region::fork::Hook;
-use crate::sync::AtomicBool;
 use crate::sync::unmodelled::{AtomicU32, Ordering};
 use crate::sys::futex;
 use crate::sys::latch::{Held, Latch};
+use crate::sys::thread;
 
 /// Threads at most: work may wait for a disk, a network, a region that somebody creates.
 const THREADS_MAX: u32 = 16;
@@ -45,7 +44,7 @@ pub(super) fn run(job: impl FnOnce() + Send + 'static) {
     if is_enough {
         return futex::wake_private(&CALLS, 1);
     }
-    if thread::Builder::new().name("inplace-resolve".into()).spawn(work).is_err() {
+    if thread::start(c"inplace-resolve", work).is_err() {
         let mut pool = lock();
         pool.threads -= 1;
         // Another may still do it.
@@ -84,9 +83,9 @@ fn next() -> Option<Job> {
 }
 
 fn lock() -> Held<'static, Pool> {
-    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
-    let lock = || POOL.lock_unless_mine().map(Held::keep).is_some();
-    hold_at_fork(&IS_HOOKED, Hook { lock, unlock: || drop(POOL.kept()) });
+    static HOOK: Hook =
+        Hook::new(|| POOL.lock_unless_mine().map(Held::keep).is_some(), || drop(POOL.kept()));
+    hold_at_fork(&HOOK);
     let mut pool = POOL.lock();
     let process = std::process::id();
     if pool.process != process {

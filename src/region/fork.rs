@@ -13,33 +13,28 @@
 //! over-count the child. A child without an entry is severed. So is one of a signal handler that interrupted somebody who
 //! holds one of these locks or is in flight: then nothing at all is done, and its wiped identity pages say it.
 
-use std::sync::OnceLock;
-
 use crate::error::Result;
 use crate::participants;
 use crate::region::lifecycle::detach;
 use crate::region::table::{self, Member, Table};
 use crate::region::{flight, reap};
 use crate::sync::Ordering;
-use crate::sys::fork::Handlers;
+pub(crate) use crate::sys::fork::Hook;
+use crate::sys::fork::{Handlers, hooks};
 use crate::sys::latch::Held;
 use crate::sys::lock;
 
-/// A lock of an upper layer that no other thread may hold at a fork.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hook {
-    /// Takes it; `false` when this thread holds it, or a part of it, already.
-    pub(crate) lock: fn() -> bool,
-    /// Gives back what was taken, in parent and child; also when only a part was.
-    pub(crate) unlock: fn(),
-}
-
-static HOOKS: [OnceLock<Hook>; 16] = [const { OnceLock::new() }; 16];
-
-/// Has a lock taken around every fork; the later it was added, the earlier it is taken.
-pub(crate) fn add_hook(hook: Hook) {
-    let added = HOOKS.iter().any(|place| place.set(hook).is_ok());
-    debug_assert!(added, "more locks than places");
+/// Has a lock of an upper layer taken around every fork, so that a child does not find it taken by a thread it has not. The
+/// later it was added, the earlier it is taken.
+pub(crate) fn hold_at_fork(hook: &'static Hook) {
+    if !hook.is_added() {
+        // Where handlers cannot be had, opening a region says so; nothing else needs them as much.
+        let _ = install();
+        // A fork that has not seen the hook has been, before anybody takes the hook's lock. (If this thread has the table,
+        // it is in no fork.)
+        let _no_fork = table::lock();
+        hook.add();
+    }
 }
 
 /// Has the handlers called from now on.
@@ -47,39 +42,54 @@ pub(crate) fn install() -> Result<()> {
     crate::sys::fork::install(Handlers { prepare, parent, child, exit: detach::leave_all_at_exit })
 }
 
-fn hooks() -> impl DoubleEndedIterator<Item = &'static Hook> {
-    HOOKS.iter().filter_map(OnceLock::get)
-}
-
-fn unlock_hooks(count: usize) {
-    hooks().rev().take(count).for_each(|hook| (hook.unlock)());
-}
-
 extern "C" fn prepare() {
     crate::sys::fork::are_installed();
     if flight::is_interrupted() {
         return;
     }
-    let taken = hooks().rev().take_while(|hook| (hook.lock)()).count();
-    if taken < hooks().count() {
-        return unlock_hooks(taken + 1);
-    }
-    let Ok(mut table) = table::lock() else { return unlock_hooks(taken) };
+    let Some(mut table) = take_locks() else { return };
     for member in table.members.iter().filter(|member| !member.attachment().is_severed()) {
         let attachment = member.attachment();
         if !participants::has_vacancy(&attachment.segment) {
             let _none_left_then = reap::reap_dead(attachment);
         }
     }
-    if !flight::hold() {
-        return unlock_hooks(taken);
-    }
-    if !lock::hold_registry() {
-        flight::release();
-        return unlock_hooks(taken);
+    let is_held = flight::hold();
+    if !is_held || !lock::hold_registry() {
+        if is_held {
+            flight::release();
+        }
+        drop(table);
+        return give_back(&hooks(), usize::MAX);
     }
     table.members.iter_mut().for_each(conceive);
     table.keep();
+}
+
+/// Takes every lock above, and the table's. `None`: this thread holds one of them already, and nothing is taken.
+fn take_locks() -> Option<Held<'static, Table>> {
+    loop {
+        let known = hooks();
+        let refused = known.iter().flatten().rev().position(|hook| !(hook.lock)());
+        if let Some(taken) = refused {
+            give_back(&known, taken + 1);
+            return None;
+        }
+        let Ok(table) = table::lock() else {
+            give_back(&known, usize::MAX);
+            return None;
+        };
+        // None is added while the table is held.
+        if hooks().iter().flatten().count() == known.iter().flatten().count() {
+            return Some(table);
+        }
+        drop(table);
+        give_back(&known, usize::MAX);
+    }
+}
+
+fn give_back(hooks: &[Option<&'static Hook>], taken: usize) {
+    hooks.iter().flatten().rev().take(taken).for_each(|hook| (hook.unlock)());
 }
 
 /// Takes an entry for the child and copies this process's counts into it.
@@ -100,7 +110,7 @@ fn release(table: Held<'_, Table>) {
     flight::release();
     table.members.iter().for_each(|member| member.attachment().local.gate.open());
     drop(table);
-    unlock_hooks(hooks().count());
+    give_back(&hooks(), usize::MAX);
 }
 
 extern "C" fn parent() {

@@ -1,19 +1,18 @@
 //! Reaping in the background, for those who ask for it.
 
 use std::sync::Arc;
-use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::region::{Region, table};
-use crate::sync::{Ordering, unmodelled::AtomicBool};
+use crate::sync::unmodelled::{AtomicU32, Ordering};
+use crate::sys::{futex, thread};
 
 /// Reaps in the background until it is dropped. A forked child does not inherit it.
 #[derive(Debug)]
 #[must_use = "dropped, it stops"]
 pub struct Reaper {
-    is_stopped: Arc<AtomicBool>,
-    thread: Thread,
+    is_stopped: Arc<AtomicU32>,
 }
 
 impl Region {
@@ -43,16 +42,16 @@ impl Region {
                 expected,
             });
         }
-        let (id, is_stopped) = (self.id(), Arc::new(AtomicBool::new(false)));
+        let (id, is_stopped) = (self.id(), Arc::new(AtomicU32::new(0)));
         let stopped = is_stopped.clone();
-        let started = thread::Builder::new().name("inplace-reaper".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) && reap_once(id) {
-                thread::park_timeout(interval);
+        let run = move || {
+            while stopped.load(Ordering::Relaxed) == 0 && reap_once(id) {
+                futex::wait_private_until(&stopped, 0, interval);
             }
-        });
-        let started =
-            started.map_err(|error| Error::system("starting the reaping thread", error))?;
-        Ok(Reaper { is_stopped, thread: started.thread().clone() })
+        };
+        thread::start(c"inplace-reaper", run)
+            .map_err(|error| Error::system("starting the reaping thread", error))?;
+        Ok(Reaper { is_stopped })
     }
 }
 
@@ -66,7 +65,7 @@ fn reap_once(id: u64) -> bool {
 
 impl Drop for Reaper {
     fn drop(&mut self) {
-        self.is_stopped.store(true, Ordering::Relaxed);
-        self.thread.unpark();
+        self.is_stopped.store(1, Ordering::Relaxed);
+        futex::wake_private(&self.is_stopped, 1);
     }
 }

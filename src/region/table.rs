@@ -87,7 +87,8 @@ impl Table {
     pub(super) fn find_open(&self, region: u64) -> Option<Region> {
         let is_it = |attachment: &&'static Attachment| attachment.facts.region == region;
         let attachment = self.members.iter().map(Member::attachment).find(is_it)?;
-        (!attachment.is_severed() && attachment.add_handle()).then_some(Region { attachment })
+        // Made only then: dropped, it would count down a handle that is not counted.
+        (!attachment.is_severed() && attachment.add_handle()).then(|| Region { attachment })
     }
 
     /// The first handle of a region just joined.

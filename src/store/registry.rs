@@ -11,7 +11,6 @@ use crate::proxy::StoreRef;
 use crate::region::fork::Hook;
 use crate::store::config::StoreConfig;
 use crate::store::inner::Inner;
-use crate::sync::AtomicBool;
 use crate::sys::latch::{Held, Latch};
 
 static STORES: Latch<Stores> = Latch::new(BTreeMap::new());
@@ -154,9 +153,9 @@ fn mismatch(registered: &Inner, requested: String) -> Error {
 /// The registry's lock, which a fork holds too. (The caches' locks are not held by it on purpose: one that cannot be had
 /// is a miss.)
 fn lock() -> Held<'static, Stores> {
-    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
-    let lock = || STORES.lock_unless_mine().map(Held::keep).is_some();
-    hold_at_fork(&IS_HOOKED, Hook { lock, unlock: || drop(STORES.kept()) });
+    static HOOK: Hook =
+        Hook::new(|| STORES.lock_unless_mine().map(Held::keep).is_some(), || drop(STORES.kept()));
+    hold_at_fork(&HOOK);
     STORES.lock()
 }
 

@@ -87,7 +87,8 @@ impl<T> Latch<T> {
     /// After a fork: the lock that was [kept](Held::keep) over it, in parent and child alike.
     pub(crate) fn kept(&self) -> Option<Held<'_, T>> {
         let mine = self.state.load(Ordering::Relaxed) & !CONTENDED == this_thread();
-        (mine && self.kept.swap(false, Ordering::Relaxed)).then_some(Held { latch: self })
+        // Made only then: dropped, it would give back what another holds.
+        (mine && self.kept.swap(false, Ordering::Relaxed)).then(|| Held { latch: self })
     }
 }
 
@@ -132,6 +133,20 @@ impl<T> Drop for Held<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_kept_nothing_gives_nothing_back() {
+        let latch = Latch::new(7);
+        let held = latch.lock();
+        assert!(latch.kept().is_none(), "held, but not kept");
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert!(latch.kept().is_none(), "another's"));
+        });
+        assert_ne!(latch.state.load(Ordering::Relaxed), 0, "held still");
+        held.keep();
+        assert_eq!(latch.kept().as_deref(), Some(&7));
+        assert_eq!(latch.state.load(Ordering::Relaxed), 0);
+    }
 
     #[test]
     fn counts_of_many_threads_add_up_and_a_second_lock_by_the_holder_is_refused() {

@@ -23,6 +23,8 @@ pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mapping;
 #[cfg(not(loom))]
+pub(crate) mod thread;
+#[cfg(not(loom))]
 pub(crate) mod wiped;
 
 #[cfg(loom)]

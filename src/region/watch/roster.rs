@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::layout::slot::ObjectId;
 use crate::protocol::bell::listen;
 use crate::region::Region;
-use crate::region::fork::{self, Hook};
+use crate::region::fork::{Hook, hold_at_fork};
 use crate::region::promises::SLICE;
 use crate::sync::unmodelled::{AtomicBool, AtomicU32, Ordering};
 use crate::sys::futex::{ANY_MAX, Awaited};
@@ -382,13 +382,8 @@ fn abandon(sleepers: Vec<Sleeper>) {
 }
 
 pub(super) fn lock() -> Held<'static, Roster> {
-    static IS_HOOKED: AtomicBool = AtomicBool::new(false);
-    if !IS_HOOKED.load(Ordering::Relaxed) && !IS_HOOKED.swap(true, Ordering::Relaxed) {
-        let lock = || ROSTER.lock_unless_mine().map(Held::keep).is_some();
-        fork::add_hook(Hook { lock, unlock });
-        // Where handlers cannot be had, opening a region says so; timers alone do without.
-        let _ = fork::install();
-    }
+    static HOOK: Hook = Hook::new(|| ROSTER.lock_unless_mine().map(Held::keep).is_some(), unlock);
+    hold_at_fork(&HOOK);
     let mut roster = ROSTER.lock();
     let inherited = roster.inherited(std::process::id());
     if !inherited.is_empty() {

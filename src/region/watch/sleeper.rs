@@ -2,13 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
-use std::thread;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::region::watch::roster::{Errand, Round, Sleep, Work, lock};
 use crate::sync::unmodelled::{AtomicBool, Ordering};
-use crate::sys::futex;
+use crate::sys::{futex, thread};
 
 /// How often bells are looked at where the kernel cannot wait for several words.
 const POLL: Duration = Duration::from_millis(1);
@@ -30,15 +29,11 @@ impl Errand {
 }
 
 fn start(at: usize) -> Result<()> {
-    let started = thread::Builder::new().name("inplace-waiter".into()).spawn(move || run(at));
-    match started {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let deserted = lock().desert(at);
-            deserted.carry_out();
-            Err(Error::system("starting the thread that waits for promises", error))
-        }
-    }
+    thread::start(c"inplace-waiter", move || run(at)).map_err(|error| {
+        let deserted = lock().desert(at);
+        deserted.carry_out();
+        Error::system("starting the thread that waits for promises", error)
+    })
 }
 
 fn run(at: usize) {
