@@ -102,15 +102,17 @@ pub fn run(root: &Path, only: &str) -> Tally {
         .iter()
         .filter(|place| place.site.contains(only) && place.ordering != "Relaxed")
         .collect();
+    let trusts_excuses = std::env::var_os("INPLACE_TRUST").is_some();
     let tallies = two_at_a_time(&chosen, |place| {
         let text = text_at(root, &place.site);
         let try_out = |how: &str| {
             let weakened = format!("{}:{how}", place.site);
             let environment = [("INPLACE_WEAKEN", weakened.as_str())];
-            let caught =
-                place.models.iter().find(|name| !models.run(name, &environment).has_passed);
-            let mutant = format!("{} {} {} → {how}", place.site, place.access, place.ordering);
             let excuse = excuses.find((&place.site, &text, how));
+            let is_caught = |name: &&String| !models.run(name, &environment).has_passed;
+            let is_tried = excuse.is_none() || !trusts_excuses;
+            let caught = if is_tried { place.models.iter().find(is_caught) } else { None };
+            let mutant = format!("{} {} {} → {how}", place.site, place.access, place.ordering);
             (caught.is_some(), Tally::of(&mutant, caught.map(String::as_str), excuse))
         };
         let (is_caught, relaxed) = try_out("relaxed");
