@@ -3,7 +3,8 @@
 use loom::sync::Arc;
 
 use super::scene::{
-    Deaths, HALF, Scene, Size, explore, explore_deaths, get, mortal, put, put_empty, spawn,
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, get, mortal, put,
+    put_empty, spawn,
 };
 use crate::actor::Actor;
 use crate::deadline::{Deadline, Term};
@@ -125,7 +126,7 @@ fn a_late_adopter_takes_nothing_of_whoever_has_the_senders_number_now() {
 
 #[test]
 fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
-    explore("adopt, with a used token | adopt, offer, adopt", 3, || {
+    explore_handing_over("adopt, with a used token | adopt, offer, adopt", 3, || {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(2));
         let first = scene.actor(2).offer_bond(id).unwrap();
@@ -147,7 +148,7 @@ fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
 
 #[test]
 fn a_used_token_is_not_taken_for_a_later_one_once_it_was_refused() {
-    explore("adopt, twice, with a used token | offer", 3, || {
+    explore_handing_over("adopt, twice, with a used token | offer", 3, || {
         let scene = Scene::new(size(2));
         let id = put_bound(&scene.actor(0));
         let first = scene.actor(0).offer_bond(id).unwrap();
@@ -172,6 +173,20 @@ fn an_owner_that_evicts_while_another_adopts_does_one_of_both() {
         let adopted = adopter.join().unwrap();
         assert!(adopted.is_ok() || is_refused(&adopted));
         assert!(!scene.actor(1).exists(id));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn what_its_owner_evicts_is_read_whole_or_not_at_all() {
+    explore("get | evict, put", 3, || {
+        let scene = Scene::new(size(2));
+        let id = put(&scene.actor(0), 7, HALF).unwrap();
+        assert!(scene.actor(0).bind_to_me(id).unwrap());
+        let reader = spawn(&scene, move |s| get(&s.actor(1), id));
+        assert!(scene.actor(0).evict_mine(id));
+        let _next = put(&scene.actor(0), 8, HALF);
+        assert!(matches!(reader.join().unwrap(), None | Some(7)));
         scene.assert_all_returns();
     });
 }
@@ -310,7 +325,7 @@ fn what_was_extended_in_time_does_not_expire() {
 
 #[test]
 fn an_expirer_that_is_late_ends_no_later_lease() {
-    explore("expire | evict, put, extend", 3, || {
+    explore_handing_over("expire | evict, put, extend", 2, || {
         let scene = Scene::new(size(2));
         let id = leased(&scene, 0, PASSED);
         let sweeper = spawn(&scene, |s| s.actor(1).expire_all());
@@ -328,7 +343,7 @@ fn an_expirer_that_is_late_ends_no_later_lease() {
 
 #[test]
 fn an_object_whose_lease_is_over_seems_there_to_nobody_though_its_slot_is_used_again() {
-    explore("exists | get, put", 3, || {
+    explore_handing_over("exists | get, put", 2, || {
         let scene = Scene::new(size(2));
         let id = leased(&scene, 0, PASSED);
         let other = spawn(&scene, move |s| s.actor(1).exists(id));
@@ -342,7 +357,7 @@ fn an_object_whose_lease_is_over_seems_there_to_nobody_though_its_slot_is_used_a
 
 #[test]
 fn a_lease_that_begins_with_its_object_is_seen_with_it() {
-    explore("put for a time | get", 3, || {
+    explore_handing_over("put for a time | get", 3, || {
         let scene = Scene::new(size(2));
         let reader = spawn(&scene, |s| get(&s.actor(1), super::scene::first()));
         let actor = scene.actor(0);

@@ -7,7 +7,8 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::scene::{
-    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, get, mortal, put, set,
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, get, mortal, put,
+    set, spawn,
 };
 use crate::actor::Refusal;
 use crate::error::Error;
@@ -130,6 +131,22 @@ fn a_waiter_hears_of_an_evict_while_the_value_is_written() {
 fn abort(scene: &Scene, p: u32, id: ObjectId) {
     let fill = &mut |_: &mut crate::writer::BlockWriter<'_>| Err(Error::corrupt("given up"));
     drop(scene.actor(p).set_with(id, (HALF, Fingerprint::BYTES), fill));
+}
+
+#[test]
+fn a_failed_promise_seems_there_to_nobody_though_its_slot_is_used_again() {
+    explore_handing_over("exists | evict, put", 3, || {
+        let (scene, id) = promised(PAIR);
+        // Why it fails is kept in place of a value.
+        let kind = (0, Fingerprint::CANCELLED);
+        scene.actor(0).set_with(id, kind, &mut |_| Ok(())).unwrap();
+        let other = spawn(&scene, move |s| s.actor(1).exists(id));
+        scene.actor(0).evict(id);
+        let next = put(&scene.actor(0), 8, HALF);
+        assert!(!other.join().unwrap());
+        assert!(next.is_none_or(|next| scene.actor(0).exists(next)));
+        scene.assert_all_returns();
+    });
 }
 
 #[test]

@@ -1,11 +1,16 @@
 //! Variables: set, read, wait, evict, open by name.
 
-use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, spawn, value_of};
+use super::scene::{
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, mortal, spawn,
+    value_of,
+};
 use crate::actor::{Actor, Refusal};
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
-use crate::layout::slot::ObjectId;
+use crate::layout::participant::ParticipantId;
+use crate::layout::slot::{ObjectId, SlotWord};
 use crate::protocol::variable::{Awaited, Current};
+use crate::sync::Ordering;
 use crate::sys::futex;
 
 const SIZE: Size = Size { objects: 6, units: 3, participants: 2 };
@@ -100,6 +105,32 @@ fn a_reaper_of_a_promise_that_comes_too_late_leaves_a_version_its_number() {
         scene.reap();
         assert_eq!(setter.join().unwrap(), Some(next));
         assert_eq!(number(&scene.actor(0), id), Some(next));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_slot_of_a_dead_setter_that_another_sets_with_is_left_to_it() {
+    explore_handing_over("reap a version | set, set in its slot", 2, || {
+        let scene = Scene::new(Size { participants: 3, ..SIZE });
+        let id = new(&scene);
+        set_empty(&scene.actor(1), id).unwrap();
+        let current = &scene.segment.slot(id.slot()).unwrap().block;
+        let version = ObjectId(current.load(Ordering::SeqCst));
+        drop(scene.member(1));
+        let setter = spawn(&scene, move |s| {
+            let numbers = [(); 2].map(|()| set_empty(&s.actor(2), id));
+            assert!(numbers.iter().all(Option::is_some));
+        });
+        let slot = scene.segment.slot(version.slot()).unwrap();
+        scene.actor(0).reap_version(version.slot(), slot, ParticipantId::new(1));
+        let word = current.load(Ordering::SeqCst);
+        let slot = scene.segment.slot(ObjectId(word).slot()).unwrap();
+        let is_there = SlotWord(slot.word.load(Ordering::SeqCst)).is_ready(ObjectId(word));
+        let is_current = |id| current.compare_exchange(id, id, Ordering::SeqCst, Ordering::SeqCst);
+        assert!(is_there || is_current(word).is_err(), "the current version is not evicted");
+        setter.join().unwrap();
+        assert!(number(&scene.actor(0), id).is_some());
         scene.assert_all_returns();
     });
 }

@@ -85,7 +85,8 @@ impl<'a> Actor<'a> {
         let claimed = self.claim_slot()?;
         // Claiming has left no current version.
         claimed.slot.len.store(0, Ordering::Relaxed);
-        claimed.slot.fingerprint.store(fingerprint.get(), Ordering::Relaxed);
+        // Release: as where an object is published.
+        claimed.slot.fingerprint.store(fingerprint.get(), Ordering::Release);
         let variable = SlotWord::new(claimed.word.generation(), State::Variable).with(VARIABLE);
         // Release: pairs with the SeqCst loads of the word in `variable` and `pins::pin_in`.
         claimed.slot.word.store(word(variable).0, Ordering::Release);
@@ -147,7 +148,7 @@ impl<'a> Actor<'a> {
 
     /// Refuses a variable that is gone, or has values of another type.
     pub(crate) fn expect_type(&self, id: ObjectId, expected: Fingerprint) -> Result<()> {
-        let found = self.variable(id).map(|slot| slot.fingerprint.load(Ordering::Relaxed));
+        let found = self.variable(id).map(|slot| slot.fingerprint.load(Ordering::Acquire));
         // That of what stands there now, if the variable went meanwhile.
         let Some(found) = found.filter(|_| self.variable(id).is_some()) else {
             return Err(Error::NotFound { key: self.key(id) });

@@ -106,7 +106,8 @@ impl Writing<'_> {
     pub(crate) fn publish_as(self, word: SlotWord, len: u64, fingerprint: Fingerprint) -> ObjectId {
         let slot = self.claimed.slot;
         slot.len.store(len, Ordering::Relaxed);
-        slot.fingerprint.store(fingerprint.get(), Ordering::Relaxed);
+        // Release: who reads it (`exists`) sees in the word that the slot has been claimed since.
+        slot.fingerprint.store(fingerprint.get(), Ordering::Release);
         // Release: pairs with the SeqCst load of the word in `pins::pin`.
         slot.word.store(word.0, Ordering::Release);
         let id = self.claimed.id();

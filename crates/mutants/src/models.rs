@@ -34,11 +34,11 @@ impl Models {
             .expect("cargo runs");
         let text = String::from_utf8_lossy(&built.stdout);
         let artifacts = text.lines().filter(|line| line.contains("\"name\":\"inplace\""));
-        let program = artifacts.filter_map(|line| {
+        let mut program = artifacts.filter_map(|line| {
             let (_, rest) = line.split_once("\"executable\":\"")?;
             Some(PathBuf::from(rest.split('"').next()?))
         });
-        let program = program.last().filter(|_| built.status.success())?;
+        let program = program.next_back().filter(|_| built.status.success())?;
         let listed = Command::new(&program).args(["models::", "--list"]).output().ok()?;
         let names = String::from_utf8_lossy(&listed.stdout)
             .lines()

@@ -6,6 +6,7 @@ use loom::thread;
 use super::{PAIR, THREE, promised};
 use crate::layout::slot::ObjectId;
 use crate::models::scene::{Deaths, Scene, Size, explore, explore_deaths, mortal, set, spawn};
+use crate::protocol::bell::{bell_of, listen};
 
 fn listener(scene: &Arc<Scene>, p: u32, id: ObjectId) -> thread::JoinHandle<Option<u64>> {
     spawn(scene, move |scene| scene.listen(p, id))
@@ -35,6 +36,28 @@ fn a_listener_is_woken_by_a_failure_and_by_an_evict() {
         let (scene, id) = promised(PAIR);
         let listening = listener(&scene, 1, id);
         assert!(scene.actor(0).evict(id));
+        assert_eq!(listening.join().unwrap(), None);
+        scene.assert_all_returns();
+    });
+}
+
+/// A listener that has listened before finds WAITERS in the word. When another promise has rung the bell since, there is no
+/// LISTENERS in that.
+fn listened_to() -> (Arc<Scene>, ObjectId) {
+    let scene = Scene::new(Size { objects: 2, ..PAIR });
+    let ids = [(); 2].map(|()| scene.actor(0).reserve().unwrap());
+    listen(&scene.segment.header().bells[bell_of(ids[0].slot())]);
+    assert!(ids.iter().all(|&id| scene.actor(1).is_pending(id)));
+    scene.actor(0).fail(ids[1]).unwrap();
+    (scene, ids[0])
+}
+
+#[test]
+fn a_listener_that_listens_again_is_woken() {
+    explore("listen again | fail", 3, || {
+        let (scene, id) = listened_to();
+        let listening = listener(&scene, 1, id);
+        scene.actor(0).fail(id).unwrap();
         assert_eq!(listening.join().unwrap(), None);
         scene.assert_all_returns();
     });
