@@ -35,12 +35,13 @@ impl Slot {
     /// Of a version: how many versions its variable has had with this one. Its own only while it is the current one, or
     /// pinned.
     pub(crate) fn number(&self) -> u64 {
-        self.extra.load(Ordering::Relaxed) >> KeeperWord::HANDS_SHIFT
+        // Acquire: who has read another version's sees that the variable names another, too.
+        self.extra.load(Ordering::Acquire) >> KeeperWord::HANDS_SHIFT
     }
 
     /// Before the version can become the current one, which carries the number to those who read it.
     pub(crate) fn set_number(&self, number: u64) {
-        self.extra.store(number << KeeperWord::HANDS_SHIFT, Ordering::Relaxed);
+        self.extra.store(number << KeeperWord::HANDS_SHIFT, Ordering::Release);
     }
 
     /// Of an object that is pinned and offered: a number that no other offer of it has.

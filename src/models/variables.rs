@@ -214,6 +214,18 @@ fn a_reader_of_a_slot_that_is_used_again_has_nothing_of_the_next() {
 }
 
 #[test]
+fn a_variable_whose_slot_is_used_again_is_gone_and_never_of_another_type() {
+    explore_handing_over("look at the type | evict, another in its slot", 2, || {
+        let scene = Scene::new(Size { objects: 1, units: 1, participants: 2 });
+        let id = new(&scene);
+        let looking = spawn(&scene, move |s| s.actor(1).expect_type(id, BYTES));
+        assert!(scene.actor(0).evict(id));
+        assert!(scene.actor(0).new_variable(Fingerprint::CANCELLED).is_ok());
+        assert!(matches!(looking.join().unwrap(), Ok(()) | Err(Error::NotFound { .. })));
+    });
+}
+
+#[test]
 fn a_waiter_is_woken_by_a_set() {
     explore("set | wait", 2, || {
         let scene = Scene::new(SIZE);
