@@ -283,6 +283,14 @@ fn leased(scene: &Arc<Scene>, p: u32, deadline: u64) -> ObjectId {
     id
 }
 
+fn put_for(actor: &Actor<'_>, term: Term) -> Option<ObjectId> {
+    let mut fill = |out: &mut crate::writer::BlockWriter<'_>| {
+        out.write(&7_u64.to_le_bytes());
+        Ok(())
+    };
+    actor.put_with(HALF, (Fingerprint::BYTES, term), &mut fill).ok()
+}
+
 #[test]
 fn whoever_hears_that_a_lease_is_over_hears_it_for_good() {
     explore("get, get | get, exists", 3, || {
@@ -343,16 +351,20 @@ fn an_expirer_that_is_late_ends_no_later_lease() {
 
 #[test]
 fn an_object_whose_lease_is_over_seems_there_to_nobody_though_its_slot_is_used_again() {
-    explore_handing_over("exists | get, put", 2, || {
-        let scene = Scene::new(size(2));
-        let id = leased(&scene, 0, PASSED);
-        let other = spawn(&scene, move |s| s.actor(1).exists(id));
-        assert_eq!(get(&scene.actor(0), id), None);
-        let next = put(&scene.actor(0), 8, HALF);
-        assert!(!other.join().unwrap());
-        assert!(next.is_none_or(|next| get(&scene.actor(0), next) == Some(8)));
-        scene.assert_all_returns();
-    });
+    let terms = [Term::Unlimited, Term::Until(Deadline::from_nanos(TO_COME).unwrap())];
+    for (term, name) in terms.into_iter().zip(["exists | get, put", "exists | get, put for a time"])
+    {
+        explore_handing_over(name, 2, move || {
+            let scene = Scene::new(size(2));
+            let id = leased(&scene, 0, PASSED);
+            let other = spawn(&scene, move |s| s.actor(1).exists(id));
+            assert_eq!(get(&scene.actor(0), id), None);
+            let next = put_for(&scene.actor(0), term);
+            assert!(!other.join().unwrap());
+            assert!(next.is_none_or(|next| get(&scene.actor(0), next) == Some(7)));
+            scene.assert_all_returns();
+        });
+    }
 }
 
 #[test]
@@ -361,12 +373,7 @@ fn a_lease_that_begins_with_its_object_is_seen_with_it() {
         let scene = Scene::new(size(2));
         let reader = spawn(&scene, |s| get(&s.actor(1), super::scene::first()));
         let actor = scene.actor(0);
-        let term = Term::Until(Deadline::from_nanos(PASSED).unwrap());
-        let mut fill = |out: &mut crate::writer::BlockWriter<'_>| {
-            out.write(&7_u64.to_le_bytes());
-            Ok(())
-        };
-        actor.put_with(HALF, (Fingerprint::BYTES, term), &mut fill).unwrap();
+        put_for(&actor, Term::Until(Deadline::from_nanos(PASSED).unwrap())).unwrap();
         assert_eq!(reader.join().unwrap(), None, "it was over from the beginning");
         assert_eq!(get(&actor, super::scene::first()), None);
         scene.assert_all_returns();

@@ -135,6 +135,18 @@ fn abort(scene: &Scene, p: u32, id: ObjectId) {
 
 #[test]
 fn a_failed_promise_seems_there_to_nobody_though_its_slot_is_used_again() {
+    explore_handing_over("exists | evict, reserve, set", 2, || {
+        let (scene, id) = promised(PAIR);
+        let kind = (0, Fingerprint::CANCELLED);
+        scene.actor(0).set_with(id, kind, &mut |_| Ok(())).unwrap();
+        let other = spawn(&scene, move |s| s.actor(1).exists(id));
+        scene.actor(0).evict(id);
+        if let Ok(next) = scene.actor(0).reserve() {
+            set(&scene.actor(0), next, 8).unwrap();
+        }
+        assert!(!other.join().unwrap());
+        scene.assert_all_returns();
+    });
     explore_handing_over("exists | evict, put", 3, || {
         let (scene, id) = promised(PAIR);
         // Why it fails is kept in place of a value.
