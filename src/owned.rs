@@ -13,7 +13,7 @@ use crate::connector::Lasting;
 use crate::deadline::Term;
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::proxy::{Access, Proxy};
+use crate::proxy::Proxy;
 use crate::store::{Inner, Store};
 use crate::view::{View, forward_to_target};
 
@@ -76,7 +76,7 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     /// as [`resolve`](Proxy::resolve).
     pub fn into_owned(self) -> Result<Owned<T, C>> {
         let (store, key) = (self.store()?, self.key());
-        if self.access() == Access::Take {
+        if self.access().takes() {
             return Err(Error::EvictedOnResolve { key });
         }
         let view = self.into_view()?;

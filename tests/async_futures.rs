@@ -293,6 +293,29 @@ fn proxies_that_wait_for_promises_in_the_background_take_no_thread_each() {
 }
 
 #[test]
+fn of_proxies_that_wait_in_the_background_to_take_a_value_one_gets_it() {
+    let (_alone, store, _registered) = start("async-takers");
+    for by_await in [false, true] {
+        let (promise, future) = store.promise::<Numbers>().unwrap();
+        let take = || future.proxy().evict_on_resolve().resolve_async();
+        let coming: Vec<_> = (0..4).map(|_| take()).collect();
+        std::thread::sleep(Duration::from_millis(5));
+        promise.set(&vec![3]).unwrap();
+        let heard = coming.into_iter().map(|it| if by_await { block_on(it) } else { it.wait() });
+        let mut won = 0;
+        for heard in heard {
+            match heard {
+                Ok(numbers) => won += numbers.len(),
+                Err(error) => assert!(matches!(error, Error::NotFound { .. }), "{error}"),
+            }
+        }
+        assert_eq!(won, 1);
+        assert!(!future.evict().unwrap());
+    }
+    assert_clean(&store);
+}
+
+#[test]
 fn more_bells_than_one_thread_can_listen_to_have_two_threads() {
     let (_alone, first, _registered) = start("async-many-1");
     let (second, third) = (store("async-many-2"), store("async-many-3"));

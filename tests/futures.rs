@@ -323,6 +323,28 @@ fn a_proxy_handed_out_before_the_value_is_resolved_by_it_in_another_process() {
 }
 
 #[test]
+fn who_waits_to_take_a_value_of_the_dead_hears_that_they_are() {
+    let (_alone, store, _registered) = start("futures-taker");
+    let pipe = Pipe::new();
+    let child = promiser(&store, |promise, future| {
+        pipe.send(&future.proxy().evict_on_resolve());
+        std::mem::forget(promise);
+    });
+    let proxy: inplace::Proxy<Numbers> = pipe.receive();
+    assert_eq!(proxy.access(), inplace::proxy::Access::WaitAndTake);
+    let coming = proxy.clone().resolve_async();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| proxy.resolve().map(drop));
+        std::thread::sleep(Duration::from_millis(10));
+        child.kill();
+        assert!(matches!(waiting.join().unwrap(), Err(Error::Broken { .. })));
+    });
+    assert!(matches!(coming.wait(), Err(Error::Broken { .. })));
+    assert!(store.evict(proxy.key()).unwrap());
+    assert_clean(&store);
+}
+
+#[test]
 fn who_evicts_a_future_is_heard_by_the_producer_and_by_whoever_waits() {
     let (_alone, store, _registered) = start("futures-evicted");
     let (promise, future) = store.promise::<Numbers>().unwrap();

@@ -14,7 +14,7 @@ use crate::codec::Codec;
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::proxy::{Access, Proxy};
+use crate::proxy::Proxy;
 use crate::store::Store;
 
 impl<C: Clone> Store<C> {
@@ -129,7 +129,7 @@ trait Attach<C> {
     }
 
     fn take_on_proxy<T: ?Sized, D: Codec<T>>(&self, proxy: &Proxy<T, D>) -> Result<()> {
-        if proxy.access() == Access::Take {
+        if proxy.access().takes() {
             return Err(Error::EvictedOnResolve { key: proxy.key() });
         }
         self.take_on(proxy.key())

@@ -138,7 +138,8 @@ impl Inner {
         })
     }
 
-    fn forget_and_evict(&self, key: Key) -> Result<bool> {
+    /// [`evict`](Self::evict) within another operation.
+    pub(crate) fn forget_and_evict(&self, key: Key) -> Result<bool> {
         self.forget(key);
         self.connector.evict(key)
     }
@@ -164,10 +165,7 @@ impl Inner {
 
     /// [`take`](Self::take) within another operation. The object is read first: one of another type, or one that cannot be
     /// decoded, is not lost to a failed attempt.
-    pub(crate) fn find_to_take<C: Codec<T>, T: ?Sized>(
-        &self,
-        key: Key,
-    ) -> Result<Option<View<C::Target>>> {
+    fn find_to_take<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
         match self.find::<C, T>(key)? {
             Some(view) if self.forget_and_evict(key)? => Ok(Some(view)),
             _ => Ok(None),

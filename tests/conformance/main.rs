@@ -72,6 +72,7 @@ over! {
             a_failed_or_evicted_promise_is_an_error_for_everyone
             a_promise_that_is_set_and_evicted_at_once_is_gone
             a_dead_promiser_is_an_error_for_who_waits
+            of_many_who_wait_for_a_value_to_take_it_one_gets_it
             a_loan_is_an_object_when_it_is_published
         }
         capabilities {
@@ -107,6 +108,7 @@ over! {
             another_process_gets_what_was_put_here_and_puts_what_is_got_here
             of_many_processes_one_evicts_and_one_takes
             a_proxy_resolves_in_a_process_that_never_saw_its_store
+            of_many_processes_that_wait_for_a_value_to_take_it_one_gets_it
             a_killed_process_leaves_what_it_put_and_nothing_else
             a_forked_child_goes_on_with_its_parents_connector
             forks_in_the_midst_of_threads_disturb_nobody
