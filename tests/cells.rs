@@ -114,12 +114,23 @@ fn a_version_is_refused_as_another_type_and_so_is_a_name() {
 }
 
 #[test]
-fn an_object_is_no_cell_and_a_cell_no_object() {
+fn an_object_is_no_cell_and_the_key_of_a_cell_leads_to_its_value() {
     everywhere("kinds", |store| {
         let cell = store.cell_new::<u64>().unwrap();
         cell.set(&7).unwrap();
-        assert!(store.get::<u64>(cell.key()).unwrap().is_none());
-        assert!(store.take::<u64>(cell.key()).unwrap().is_none());
+        let (early, late) = (store.proxy_from_key::<u64>(cell.key()), cell.key());
+        assert_eq!(early.to_native(), 7);
+        cell.set(&8).unwrap();
+        assert_eq!((early.to_native(), *store.proxy_from_key::<u64>(late)), (7, 8.into()));
+        assert_eq!(*store.get::<u64>(late).unwrap().unwrap(), 8);
+        assert!(matches!(store.get::<u32>(late), Err(Error::TypeMismatch { .. })));
+        assert_eq!(*store.wait::<u64>(late, None).unwrap(), 8);
+        let both = store.get_batch::<u64>(&[late, store.put(&9_u64).unwrap()]).unwrap();
+        assert_eq!(both.iter().flatten().map(|it| it.to_native()).collect::<Vec<_>>(), [8, 9]);
+        assert_eq!(*store.take::<u64>(late).unwrap().unwrap(), 8);
+        assert!(matches!(cell.get(), Err(Error::NotFound { .. })), "it was taken");
+        assert!(store.get::<u64>(late).unwrap().is_none());
+        assert!(store.get::<u64>(store.cell_new::<u64>().unwrap().key()).unwrap().is_none());
         let object = store.put(&7_u64).unwrap();
         let wrong = store.cell_from_key::<u64>(object);
         assert!(matches!(wrong.get(), Err(Error::NotFound { .. })));

@@ -24,6 +24,7 @@ use crate::region::fork::Hook;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::latch::{Held, Latch};
 
+mod bond;
 mod lasting;
 
 use lasting::Object;

@@ -258,6 +258,10 @@ impl Variables for ShmConnector {
         self.region()?.new_variable(fingerprint)
     }
 
+    fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        self.region()?.new_bound_variable(fingerprint)
+    }
+
     fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key> {
         self.region()?.open_variable(name, fingerprint)
     }

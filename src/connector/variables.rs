@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+#[cfg(doc)]
+use crate::connector::Lasting;
 use crate::connector::{Block, Connector, Fill};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 
@@ -47,6 +49,16 @@ pub struct Version {
 pub trait Variables: Connector {
     /// A variable that was never set, for values of this type.
     fn new_variable(&self, fingerprint: Fingerprint) -> Result<Key>;
+
+    /// The same, bound to this process from its first instant, as by [`Lasting::bind_to_process`]. What is bound is set by
+    /// its process alone: for others that is [`NotOwner`](Error::NotOwner).
+    ///
+    /// A connector that knows of no owners keeps this: [`Unsupported`](Error::Unsupported).
+    fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        let _ = fingerprint;
+        let connector = self.config().kind();
+        Err(Error::Unsupported { connector, operation: "variables that go with a process" })
+    }
 
     /// The variable of that name; made if there is none. One of another type, or a name bound to something else, is
     /// [`TypeMismatch`](crate::Error::TypeMismatch).

@@ -11,7 +11,7 @@ use crate::sys::futex;
 const SIZE: Size = Size { objects: 6, units: 3, participants: 2 };
 const BYTES: Fingerprint = Fingerprint::BYTES;
 
-fn new(scene: &Scene) -> ObjectId {
+pub(super) fn new(scene: &Scene) -> ObjectId {
     scene.actor(0).new_variable(BYTES).expect("a slot is free")
 }
 
@@ -23,7 +23,7 @@ fn new_with(scene: &Scene, value: u64) -> ObjectId {
 }
 
 /// Gives it a value in a block of half a unit; `None` when the variable is gone.
-fn set(actor: &Actor<'_>, id: ObjectId, value: u64) -> Option<u64> {
+pub(super) fn set(actor: &Actor<'_>, id: ObjectId, value: u64) -> Option<u64> {
     match try_set(actor, (id, None), value) {
         Ok(number) => Some(number),
         Err(Refusal::Error(Error::NotFound { .. })) => None,
@@ -31,7 +31,7 @@ fn set(actor: &Actor<'_>, id: ObjectId, value: u64) -> Option<u64> {
     }
 }
 
-fn try_set(
+pub(super) fn try_set(
     actor: &Actor<'_>,
     variable: (ObjectId, Option<u64>),
     value: u64,
@@ -52,7 +52,7 @@ fn set_empty(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
 }
 
 /// The current version's number; `None` when the variable is gone or empty.
-fn number(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
+pub(super) fn number(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
     match actor.read_variable(id).expect("nothing is corrupt") {
         Current::Version(version) => Some(version.number),
         Current::Gone | Current::Empty => None,
@@ -60,7 +60,7 @@ fn number(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
 }
 
 /// The value and its number; `None` when the variable is gone or empty.
-fn read(actor: &Actor<'_>, id: ObjectId) -> Option<(u64, u64)> {
+pub(super) fn read(actor: &Actor<'_>, id: ObjectId) -> Option<(u64, u64)> {
     match actor.read_variable(id).expect("nothing is corrupt") {
         Current::Version(version) => Some((value_of(&version.pin), version.number)),
         Current::Gone | Current::Empty => None,
@@ -68,7 +68,7 @@ fn read(actor: &Actor<'_>, id: ObjectId) -> Option<(u64, u64)> {
 }
 
 /// Waits as `Region::wait_for_change` does, but that nothing is lost in a slice: a wake that does not come is a deadlock.
-fn wait(scene: &Scene, p: u32, id: ObjectId, seen: u64) -> Option<u64> {
+pub(super) fn wait(scene: &Scene, p: u32, id: ObjectId, seen: u64) -> Option<u64> {
     loop {
         match scene.actor(p).look_for_change(id, seen).expect("nothing is corrupt") {
             Awaited::Version(version) => return Some(value_of(&version.pin)),

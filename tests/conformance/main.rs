@@ -99,6 +99,7 @@ over! {
         cells {
             a_variable_holds_what_was_set_last
             a_set_that_expects_another_version_is_a_conflict
+            a_variable_of_a_process_is_handed_over_and_goes_with_its_owner
             of_many_threads_that_count_none_is_lost
             whoever_waits_hears_of_a_change_and_of_an_evict
             a_name_leads_everybody_to_the_same_variable

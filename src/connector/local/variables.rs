@@ -3,6 +3,7 @@
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
+use super::bond::Bond;
 use super::{Dictionary, Entry, LocalConnector, WAIT_SLICE};
 use crate::connector::{Block, Fill, Variables, Version};
 use crate::error::{Error, Result};
@@ -16,11 +17,12 @@ pub(super) struct Variable {
     fingerprint: Fingerprint,
     current: Option<Version>,
     waiters: Vec<Thread>,
+    pub(super) bond: Bond,
 }
 
 impl Variable {
-    fn new(fingerprint: Fingerprint) -> Self {
-        Self { fingerprint, current: None, waiters: Vec::new() }
+    fn new(fingerprint: Fingerprint, bond: Bond) -> Self {
+        Self { fingerprint, current: None, waiters: Vec::new(), bond }
     }
 
     fn number(&self) -> u64 {
@@ -67,7 +69,11 @@ impl Dictionary {
 
 impl Variables for LocalConnector {
     fn new_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
-        Ok(self.open()?.add(Entry::Variable(Variable::new(fingerprint))))
+        Ok(self.open()?.add(Entry::Variable(Variable::new(fingerprint, Bond::NONE))))
+    }
+
+    fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        Ok(self.open()?.add(Entry::Variable(Variable::new(fingerprint, Bond::MINE))))
     }
 
     fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key> {
@@ -103,6 +109,9 @@ impl Variables for LocalConnector {
             let found = variable.number();
             if let Some(expected) = wanted.filter(|wanted| *wanted != found) {
                 return Err(Error::Conflict { key, expected, found });
+            }
+            if variable.bond.is_offered() {
+                return Err(Error::NotOwner { token: "cell" });
             }
             let number = found + 1;
             let version = Version { key: Key::new(dictionary.space, object), number, block };

@@ -24,6 +24,13 @@ impl Variables for MultiConnector {
         })
     }
 
+    fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        self.make_somewhere(Part::Variables, None, |connector| match connector.variables() {
+            Some(variables) => variables.new_bound_variable(fingerprint),
+            None => Err(Part::Variables.missing()),
+        })
+    }
+
     /// Of the first suitable member that has variables, also when it is full or can not be opened: in another one, others
     /// who are luckier would not find it.
     fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key> {
