@@ -108,7 +108,7 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     ///
     /// let store = Store::builder("once").connector(LocalConnector::new()).open()?;
     /// let (promise, future) = store.promise::<str>()?;
-    /// let mine = future.proxy().evict_on_resolve();
+    /// let mine = future.proxy().evict_on_resolve()?;
     /// std::thread::scope(|scope| {
     ///     scope.spawn(|| promise.set("for one"));
     ///     assert_eq!(mine.as_str(), "for one");
@@ -117,13 +117,14 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     /// # Ok::<(), Error>(())
     /// ```
     ///
-    /// # Panics
-    /// When the proxy was made by a lifetime, which evicts its object: see [`Error::EvictedOnResolve`].
-    #[must_use]
-    pub fn evict_on_resolve(mut self) -> Self {
-        assert!(!self.is_attached, "{}", Error::EvictedOnResolve { key: self.key });
+    /// # Errors
+    /// [`Error::EvictedOnResolve`] when the proxy was made by a lifetime or an owner, which evicts its object.
+    pub fn evict_on_resolve(mut self) -> Result<Self> {
+        if self.is_attached {
+            return Err(Error::EvictedOnResolve { key: self.key });
+        }
         self.access = self.access.and_take();
-        self
+        Ok(self)
     }
 
     /// Says that a lifetime evicts the object.

@@ -299,7 +299,7 @@ fn a_shared_object_is_claimed_by_one_and_given_back_to_everybody() {
         let shared: Proxy<str> = owned.into_shared().unwrap();
         assert_eq!(shared.as_str(), "shared");
         assert!(store.exists(key).unwrap(), "it is nobody's, and stays");
-        let taker = proxy.clone().evict_on_resolve();
+        let taker = proxy.clone().evict_on_resolve().unwrap();
         assert!(matches!(taker.into_owned(), Err(Error::EvictedOnResolve { .. })));
         drop(proxy.into_owned().unwrap());
         assert!(!store.exists(key).unwrap());

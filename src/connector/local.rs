@@ -383,7 +383,7 @@ impl Deferrable for LocalConnector {
     fn adopt(&self, key: Key, offer: Offer) -> Result<()> {
         self.owning(key)?.with_promise(key, |promise| {
             if promise.hands != offer.keeping() {
-                return Err(Error::NotOwner { token: "promise" });
+                return Err(Error::AlreadyAdopted { key });
             }
             promise.hands += 1;
             Ok(())

@@ -36,7 +36,7 @@
 //! let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
 //! let store = Store::builder("for-one").connector(ShmConnector::new(region)).register().open()?;
 //! let (promise, future) = store.promise::<String>()?;
-//! let message = postcard::to_stdvec(&future.proxy().evict_on_resolve())?; // before there is a value
+//! let message = postcard::to_stdvec(&future.proxy().evict_on_resolve()?)?; // before there is a value
 //! promise.set(&"once".into())?;
 //!
 //! let (first, second): (Proxy<String>, Proxy<String>) = (postcard::from_bytes(&message)?, postcard::from_bytes(&message)?);
@@ -85,7 +85,7 @@
 //!     ForkResult::Child => {
 //!         let [kept, broken] = messages.map(|message| {
 //!             let token: PromiseToken<u64> = postcard::from_bytes(&message).unwrap();
-//!             Promise::adopt(token).unwrap()
+//!             token.adopt().unwrap()
 //!         });
 //!         kept.set(&42).unwrap();
 //!         raise(Signal::SIGKILL).unwrap();

@@ -40,15 +40,16 @@ impl<C: Clone> Store<C> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use inplace::Store;
+    /// use inplace::{Deadline, Store};
     /// use inplace::connector::LocalConnector;
     ///
     /// let store = Store::builder("leased").connector(LocalConnector::new()).open()?;
-    /// let lease = store.lease(Duration::from_millis(20))?;
-    /// let key = lease.put("for a moment")?;
-    /// lease.extend(Duration::from_secs(60))?;
-    /// std::thread::sleep(Duration::from_millis(21));
+    /// let lease = store.lease(Duration::from_secs(60))?;
+    /// let key = lease.put("for a while")?;
+    /// lease.extend(Duration::from_secs(60))?; // two minutes
     /// assert!(store.exists(key)?);
+    /// lease.set_deadline(Deadline::after(Duration::ZERO))?;
+    /// assert!(!store.exists(key)?);
     /// # Ok::<(), inplace::Error>(())
     /// ```
     ///

@@ -164,7 +164,8 @@ pub fn of_several_who_adopt_a_promise_one_keeps_it(subject: &Subject) {
         adopters.into_iter().map(|adopter| adopter.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(adopted.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{adopted:?}");
-    let refused = |outcome: &inplace::Result<()>| matches!(outcome, Err(Error::NotOwner { .. }));
+    let refused =
+        |outcome: &inplace::Result<()>| matches!(outcome, Err(Error::AlreadyAdopted { .. }));
     assert_eq!(adopted.iter().filter(|outcome| refused(outcome)).count(), 3, "{adopted:?}");
     set(there, key, b"kept").unwrap();
     assert_eq!(&*here.wait(key, None).unwrap(), b"kept");

@@ -175,7 +175,7 @@ pub fn a_proxy_resolves_in_a_process_that_never_saw_its_store(subject: &Subject)
         };
         let mut other = Other::told("resolver", told(&proxy));
         assert_eq!(other.program.says(), (2 * len).to_string());
-        let taking = proxy.clone().evict_on_resolve();
+        let taking = proxy.clone().evict_on_resolve().unwrap();
         assert_eq!(Other::told("resolver", told(&taking)).program.says(), (2 * len).to_string());
         assert_eq!(Other::told("resolver", told(&proxy)).program.says(), "gone");
         assert!(!store.exists(proxy.key()).unwrap());
@@ -190,7 +190,7 @@ pub fn of_many_processes_that_wait_for_a_value_to_take_it_one_gets_it(subject: &
         Store::builder("conformance").shared_connector(subject.connector.clone()).open().unwrap();
     for is_kept in [true, false] {
         let (promise, future) = store.promise::<Vec<u32>>().unwrap();
-        let taker = serde_json::to_string(&future.proxy().evict_on_resolve()).unwrap();
+        let taker = serde_json::to_string(&future.proxy().evict_on_resolve().unwrap()).unwrap();
         let mut others: Vec<_> = (0..3)
             .map(|_| {
                 let config = subject.config.clone();

@@ -128,7 +128,9 @@ pub fn of_many_who_wait_for_a_value_to_take_it_one_gets_it(subject: &Subject) {
     for round in 0..10 {
         let (promise, future) = stores[0].promise::<Vec<u32>>().unwrap();
         let takers: Vec<Proxy<Vec<u32>>> = (0..4)
-            .map(|at| stores[at % 2].future::<Vec<u32>>(future.key()).proxy().evict_on_resolve())
+            .map(|at| {
+                stores[at % 2].future::<Vec<u32>>(future.key()).proxy().evict_on_resolve().unwrap()
+            })
             .collect();
         let heard: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> =
