@@ -1,5 +1,9 @@
 //! Values that change: a handle of a variable, each version of which is an object.
 
+mod archived;
+
+pub use archived::ArchivedCell;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -22,7 +26,7 @@ use crate::view::{Resolved, View};
 /// one or the other, whole, and what it has it keeps for as long as it likes. Nobody waits for anybody, whoever is
 /// stopped or killed in the middle. Versions are numbered: the first is 1, and no later read finds a lower one.
 ///
-/// The handle is sent as a [`Proxy`](crate::Proxy) is, through serde, or found by its name with [`Store::cell`]. It finds
+/// The handle is sent as a [`Proxy`](crate::Proxy) is, through serde or inside a [`Storable`](crate::Storable) type, or found by its name with [`Store::cell`]. It finds
 /// its store when it is first used. A forked child goes on with its parent's.
 ///
 /// ```
@@ -141,6 +145,16 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
     #[must_use]
     pub fn key(&self) -> Key {
         self.key
+    }
+
+    /// What is sent: a proxy of the cell's key.
+    fn to_ref(&self) -> ProxyRef {
+        ProxyRef { key: self.key, access: Access::Get, store: self.store_ref().clone() }
+    }
+
+    fn from_ref(ProxyRef { key, store, .. }: ProxyRef) -> Self {
+        let home = Home::Named(Arc::new(store), Resolved::none());
+        Self { key, home, codec: C::default(), marker: PhantomData }
     }
 
     /// Where the cell is.
@@ -349,15 +363,12 @@ impl<T: ?Sized, C: Codec<T>> fmt::Debug for Cell<T, C> {
 
 impl<T: ?Sized, C: Codec<T>> Serialize for Cell<T, C> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let store = self.store_ref().clone();
-        ProxyRef { key: self.key, access: Access::Get, store }.serialize(to)
+        self.to_ref().serialize(to)
     }
 }
 
 impl<'de, T: ?Sized, C: Codec<T>> Deserialize<'de> for Cell<T, C> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let ProxyRef { key, store, .. } = ProxyRef::deserialize(from)?;
-        let home = Home::Named(Arc::new(store), Resolved::none());
-        Ok(Self { key, home, codec: C::default(), marker: PhantomData })
+        ProxyRef::deserialize(from).map(Self::from_ref)
     }
 }

@@ -106,7 +106,7 @@ mod writer;
 #[cfg(not(loom))]
 mod auto;
 #[cfg(not(loom))]
-mod cell;
+pub mod cell;
 #[cfg(not(loom))]
 pub mod codec;
 #[cfg(not(loom))]

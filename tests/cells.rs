@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use inplace::codec::{Raw, Serde};
 use inplace::connector::{LocalConnector, ShmConnector};
-use inplace::{Error, Key, Region, RegionOptions, Store};
+use inplace::{Cell, Error, Key, Region, RegionOptions, Store, storable};
 use support::watch;
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -110,6 +110,42 @@ fn a_version_is_refused_as_another_type_and_so_is_a_name() {
         ));
         assert!(matches!(store.cell::<u8>(""), Err(Error::InvalidName { .. })));
         assert_eq!(*cell.get().unwrap().unwrap(), [0.5]);
+    });
+}
+
+#[storable]
+struct Report {
+    title: String,
+    progress: Cell<u64>,
+    parts: Vec<Cell<[u8], Raw>>,
+    next: Option<Cell<Report>>,
+}
+
+#[test]
+fn cells_nest_in_archived_types_and_may_be_of_the_type_itself() {
+    everywhere("nested", |store| {
+        let _registered = store.register().unwrap();
+        let progress = store.cell_new::<u64>().unwrap();
+        let part = store.with_codec(Raw).cell_new::<[u8]>().unwrap();
+        let report = |next| Report {
+            title: "report".into(),
+            progress: progress.clone(),
+            parts: vec![part.clone()],
+            next,
+        };
+        let next = store.cell_new::<Report>().unwrap();
+        next.set(&report(Some(next.clone()))).unwrap();
+        let found = store.get::<Report>(store.put(&report(Some(next.clone()))).unwrap()).unwrap();
+        let found = found.unwrap();
+        assert_eq!((found.title.as_str(), found.progress.key()), ("report", progress.key()));
+        found.progress.to_cell().set(&5).unwrap();
+        found.parts[0].to_cell().set(b"bytes").unwrap();
+        assert_eq!(*progress.get().unwrap().unwrap(), 5);
+        assert_eq!(*part.get().unwrap().unwrap(), *b"bytes");
+        let deeper = found.next.as_ref().unwrap().to_cell().get().unwrap().unwrap();
+        assert_eq!(deeper.next.as_ref().unwrap().key(), next.key());
+        let owned = inplace::codec::Archive::to_owned::<Report>(&found).unwrap();
+        assert!(owned.progress == progress && owned.parts[0] == part);
     });
 }
 

@@ -42,6 +42,11 @@ pub struct ProxyRef {
     pub store: StoreRef,
 }
 
+impl ProxyRef {
+    /// What the bytes of an archived one may be: its accesses are part of that.
+    pub(crate) const ARCHIVED: Fingerprint = Fingerprint::of("get, take, wait, wait_and_take");
+}
+
 /// What resolving a proxy does.
 #[derive(
     Clone,
@@ -314,10 +319,8 @@ impl<T: ?Sized, C: Codec<T>, D: Fallible + ?Sized> rkyv::Deserialize<Proxy<T, C>
 // therefore take no part. (The object's own fingerprint is compared when it is resolved; and a type may hold a proxy of
 // itself.)
 unsafe impl<T: ?Sized + 'static, C: Codec<T>> Storable for Proxy<T, C> {
-    // The accesses are part of what its bytes may be.
     const FINGERPRINT: Fingerprint =
-        Fingerprint::of_archived::<ArchivedProxy<T, C>>("inplace::Proxy")
-            .with_str("get, take, wait, wait_and_take");
+        Fingerprint::of_archived::<ArchivedProxy<T, C>>("inplace::Proxy").with(ProxyRef::ARCHIVED);
 
     fn type_name() -> String {
         format!("Proxy<{}>", C::type_name())
