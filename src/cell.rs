@@ -1,8 +1,10 @@
 //! Values that change: a handle of a variable, each version of which is an object.
 
 mod archived;
+mod changed;
 
 pub use archived::ArchivedCell;
+pub use changed::Changed;
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -328,6 +330,28 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
     ) -> Result<Versioned<C::Target>> {
         let store = self.store()?;
         Self::view(store, store.variables()?.wait_for_change(self.key, seen, timeout)?)
+    }
+
+    /// [`wait_for_change`](Cell::wait_for_change) without a thread: to be awaited under any runtime. One thread of the process
+    /// waits for all of them, and for all [promises](crate::Future). Dropped before it is ready, it has taken nothing.
+    ///
+    /// ```
+    /// use inplace::Store;
+    /// use inplace::connector::LocalConnector;
+    ///
+    /// let store = Store::builder("followed").connector(LocalConnector::new()).open()?;
+    /// let percent = store.cell_new::<u32>()?;
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?; // or another, or none
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| percent.set(&100));
+    ///     let first = runtime.block_on(percent.changed(0))?;
+    ///     assert_eq!((*first.value, first.version), (100.into(), 1));
+    ///     Ok::<(), inplace::Error>(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn changed(&self, seen: u64) -> Changed<T, C> {
+        Changed::new(self.clone(), seen)
     }
 
     /// Evicts it, with its current version: from now on it is [`Error::NotFound`] for everyone, and its name free. What was

@@ -1,10 +1,11 @@
 //! What changes: variables, each of which names the current one of many versions.
 
+use std::task::Waker;
 use std::time::Duration;
 
 #[cfg(doc)]
 use crate::connector::Lasting;
-use crate::connector::{Block, Connector, Fill};
+use crate::connector::{Block, Connector, Fill, LOOK_AGAIN, Watch};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -79,4 +80,14 @@ pub trait Variables: Connector {
 
     /// Waits for a version with a number above `seen` (0: any), and returns the current one; `None` waits without limit.
     fn wait_for_change(&self, key: Key, seen: u64, timeout: Option<Duration>) -> Result<Version>;
+
+    /// Has `waker` called, once or more often, when there is a version with a number above `seen`, or the variable is gone,
+    /// until the watch is dropped; at once where that is so already. Whoever is called looks with
+    /// [`wait_for_change`](Variables::wait_for_change) and no time to wait.
+    ///
+    /// A connector that is told of nothing keeps this: its wakers are called every 10 ms.
+    fn watch_change(&self, key: Key, seen: u64, waker: &Waker) -> Result<Watch> {
+        let _ = (key, seen);
+        Watch::every(LOOK_AGAIN, waker)
+    }
 }

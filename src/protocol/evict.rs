@@ -102,7 +102,7 @@ impl<'a> Actor<'a> {
             .then(|| self.pin_variable(ObjectId::new(index, word.generation())));
         let is_evicted = self.retire_if(index, slot, is_wanted);
         if let (true, Some(Ok(Some(pin)))) = (is_evicted, &variable) {
-            self.announce_change(pin.slot);
+            self.announce_change(index, pin.slot);
         }
         is_evicted
     }
@@ -215,7 +215,7 @@ impl<'a> Actor<'a> {
     #[inline]
     pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) {
         if word.has(VARIABLE) {
-            return self.evict_last_version(slot);
+            return self.evict_last_version(index, slot);
         }
         self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
     }

@@ -6,7 +6,8 @@
 //! set:  S1 claim slot n, bytes · S0 pin the variable · S2 old = cur, its number · S2o NAMING? O4; bound: to me? · S3 n.place, n.number = old's + 1,
 //!       n.link = old or EMPTY, pin n, READY(me) · S4 CAS cur old -> n; lost: from S2, with another link · S5 evict old ·
 //!       S5c change + 1, wake · S6 n.link = none · S7 unpin n, then the variable
-//! wait: c = change · read; not newer? · CAS WAITERS in · sleep while change is c
+//! wait: T1 c = change · T2 read; not newer? · T3 CAS WAITERS in · T4 sleep while change is c; or with the bell listened to before
+//!       T1: T5 change still c? · sleep on the bell
 //! open: O1 name bound? keep that · O2 make one, NAMING, BOUND to me · O3 bind the name unless it is bound; lost: evict mine,
 //!       from O1 · O4 keep it: CAS NAMING, BOUND out
 //! ```
@@ -22,9 +23,9 @@ use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{
     BOUND, Link, NAMING, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
-use crate::protocol::bell::wake_variable;
 use crate::protocol::evict::retired;
 use crate::protocol::pin::Pin;
+use crate::protocol::promise::announced;
 use crate::protocol::write::Writing;
 use crate::sync::Ordering;
 use crate::writer::Fill;
@@ -322,7 +323,7 @@ impl<'a> Actor<'a> {
         if let Some(old) = old {
             self.evict_version(old);
         }
-        self.announce_change(variable.slot);
+        self.announce_change(id.slot(), variable.slot);
         new.pin.slot.link.store(Link::NONE.0, Ordering::SeqCst);
         Ok(number)
     }
@@ -335,10 +336,35 @@ impl<'a> Actor<'a> {
     }
 
     /// S5c. The variable is pinned, or RECLAIMING by this participant: a slot used again may hold a number there.
-    pub(super) fn announce_change(&self, variable: &Slot) {
+    pub(super) fn announce_change(&self, index: u32, variable: &Slot) {
         variable.extra.fetch_add(1, Ordering::SeqCst);
         if SlotWord(variable.word.load(Ordering::SeqCst)).has(WAITERS) {
-            wake_variable(variable);
+            self.wake_variable(index, variable);
+        }
+    }
+
+    /// Whether a variable has no version with a higher number yet; whoever gives it one rings its bell, for a sleeper is
+    /// announced.
+    pub(crate) fn is_unchanged(&self, id: ObjectId, seen: u64) -> bool {
+        let Some(slot) = self.segment.slot(id.slot()) else { return false };
+        loop {
+            let change = slot.extra.load(Ordering::SeqCst);
+            let current = slot.block.load(Ordering::SeqCst);
+            let number = ObjectId::from_word(current)
+                .and_then(|current| self.segment.slot(current.slot()))
+                .map_or(0, Slot::number);
+            // The number was that of the current version if it is still the current one.
+            let is_newer = number > seen && slot.block.load(Ordering::SeqCst) == current;
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            if is_newer || !word.is_in(State::Variable, id) {
+                return false;
+            }
+            if number <= seen
+                && announced(slot, word).is_some()
+                && slot.extra.load(Ordering::SeqCst) == change
+            {
+                return true;
+            }
         }
     }
 
@@ -358,13 +384,7 @@ impl<'a> Actor<'a> {
             if !word.is_in(State::Variable, id) {
                 return Ok(Awaited::Gone);
             }
-            let waited = word.with(WAITERS);
-            if word == waited
-                || slot
-                    .word
-                    .compare_exchange(word.0, waited.0, Ordering::SeqCst, Ordering::SeqCst)
-                    .is_ok()
-            {
+            if announced(slot, word).is_some() {
                 return Ok(Awaited::Unchanged(slot, change));
             }
         }
@@ -381,7 +401,7 @@ impl<'a> Actor<'a> {
             let next = retired(word);
             match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
-                    self.announce_change(slot);
+                    self.announce_change(id.slot(), slot);
                     return true;
                 }
                 Err(found) => word = SlotWord(found),
@@ -392,8 +412,8 @@ impl<'a> Actor<'a> {
 
     /// C6 for a variable that is RECLAIMING by this participant.
     #[cold]
-    pub(crate) fn evict_last_version(&self, variable: &Slot) {
-        self.announce_change(variable);
+    pub(crate) fn evict_last_version(&self, index: u32, variable: &Slot) {
+        self.announce_change(index, variable);
         if let Some(last) = ObjectId::from_word(variable.block.load(Ordering::SeqCst)) {
             self.evict_version(last);
         }
@@ -450,7 +470,7 @@ impl<'a> Actor<'a> {
         if let Place::Variable(variable) = place
             && let Ok(Some(variable)) = self.pin_variable(variable)
         {
-            self.announce_change(variable.slot);
+            self.announce_change(variable.id.slot(), variable.slot);
         }
     }
 }

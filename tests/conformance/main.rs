@@ -81,6 +81,7 @@ over! {
         outcomes {
             a_promise_that_failed_says_why_and_a_cancelled_one_that_it_was
             whoever_watches_is_woken_when_there_is_something_to_hear
+            whoever_watches_a_variable_is_woken_when_it_changes_or_ends
             a_watch_that_is_dropped_or_late_calls_as_it_should
             of_several_who_adopt_a_promise_one_keeps_it
         }

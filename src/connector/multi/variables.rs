@@ -1,10 +1,11 @@
 //! Variables of the members that have them.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use super::MultiConnector;
 use super::members::Part;
-use crate::connector::{Fill, Variables, Version};
+use crate::connector::{Fill, Variables, Version, Watch};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -64,5 +65,9 @@ impl Variables for MultiConnector {
 
     fn wait_for_change(&self, key: Key, seen: u64, timeout: Option<Duration>) -> Result<Version> {
         self.variables_of(key)?.wait_for_change(key, seen, timeout)
+    }
+
+    fn watch_change(&self, key: Key, seen: u64, waker: &Waker) -> Result<Watch> {
+        self.variables_of(key)?.watch_change(key, seen, waker)
     }
 }
