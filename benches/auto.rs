@@ -73,7 +73,11 @@ fn use_all(mut line: Line) {
 fn time(store: &Store, line: &mut Line, (value, threshold): (&Vec<f64>, usize)) -> f64 {
     let start = Instant::now();
     for _ in 0..COUNT {
-        let auto = store.auto_above(threshold, value).expect("room").evict_on_resolve();
+        let auto = store
+            .auto_above(threshold, value)
+            .expect("room")
+            .evict_on_resolve()
+            .expect("nobody else evicts it");
         line.send(&postcard::to_stdvec(&auto).expect("bytes"));
         line.from.read_exact(&mut [0]).expect("an answer");
     }

@@ -284,7 +284,7 @@ fn promised(processor: usize, is_awaited: bool) -> Vec<f64> {
     let words = Words::new();
     let mut tokens = Some(tokens);
     let _partner = Partner::start(processor, || {
-        let adopt = |token| Promise::adopt(token).expect("its sender lives");
+        let adopt = |token: PromiseToken<Bytes, Raw>| token.adopt().expect("its sender lives");
         let theirs: Vec<_> = tokens.take().expect("once").into_iter().map(adopt).collect();
         words.at(2).store(1, SeqCst);
         for (promise, future) in theirs.iter().zip(&ours_given) {

@@ -46,7 +46,12 @@ enum Repr<T: ?Sized, C: Codec<T>> {
     /// The encoded bytes, and the value in them or made of them.
     Inline(Block, View<C::Target>),
     Proxy(Proxy<T, C>),
+    /// Bytes that arrived, and the name of their type, which is another.
+    Foreign(Block, String),
 }
+
+/// Of the name that is sent, so many bytes.
+const NAME_MAX: usize = 56;
 
 /// Values of more bytes than this go by proxy, unless it is said otherwise. Up to it, sending the bytes through a pipe,
 /// copying and checking them costs the same as putting, resolving and evicting an object, within a few percent, and takes
@@ -213,11 +218,6 @@ impl<T: ?Sized, C: Codec<T>> Auto<T, C> {
     }
 
     fn from_block(block: Block) -> Result<Self> {
-        if block.fingerprint() != C::FINGERPRINT {
-            let (expected, found) = (C::type_name(), block.fingerprint());
-            let what = format!("the bytes are of another type ({found:?}) than {expected}");
-            return Err(Error::Codec { codec: CODEC, what });
-        }
         let view = View::new(C::decode(block.clone())?);
         Ok(Self(Repr::Inline(block, view)))
     }
@@ -225,7 +225,7 @@ impl<T: ?Sized, C: Codec<T>> Auto<T, C> {
     /// Whether it has its value with it.
     #[must_use]
     pub fn is_inline(&self) -> bool {
-        matches!(self.0, Repr::Inline(..))
+        !matches!(self.0, Repr::Proxy(_))
     }
 
     /// The object's key, if it goes by proxy: for evicting it when it is no longer needed.
@@ -238,29 +238,32 @@ impl<T: ?Sized, C: Codec<T>> Auto<T, C> {
     #[must_use]
     pub fn proxy(&self) -> Option<&Proxy<T, C>> {
         match &self.0 {
-            Repr::Inline(..) => None,
+            Repr::Inline(..) | Repr::Foreign(..) => None,
             Repr::Proxy(proxy) => Some(proxy),
         }
     }
 
     /// Evicts the object when it is resolved, if it goes by proxy: for a value that one receiver uses once.
-    #[must_use]
-    pub fn evict_on_resolve(self) -> Self {
-        match self.0 {
-            Repr::Proxy(proxy) => Self(Repr::Proxy(proxy.evict_on_resolve())),
+    ///
+    /// # Errors
+    /// As [`Proxy::evict_on_resolve`].
+    pub fn evict_on_resolve(self) -> Result<Self> {
+        Ok(match self.0 {
+            Repr::Proxy(proxy) => Self(Repr::Proxy(proxy.evict_on_resolve()?)),
             inline => Self(inline),
-        }
+        })
     }
 
     /// The value, or why it cannot be had.
     ///
     /// # Errors
-    /// As [`Proxy::resolve`]; never where it is inline.
+    /// As [`Proxy::resolve`]; where it is inline, [`Error::Codec`] when it was sent as another type.
     #[inline]
     pub fn resolve(&self) -> Result<&C::Target> {
         match &self.0 {
             Repr::Inline(_, view) => Ok(view),
             Repr::Proxy(proxy) => proxy.resolve(),
+            Repr::Foreign(_, found) => Err(foreign(C::type_name(), found)),
         }
     }
 
@@ -272,6 +275,7 @@ impl<T: ?Sized, C: Codec<T>> Auto<T, C> {
         match self.0 {
             Repr::Inline(_, view) => Ok(view),
             Repr::Proxy(proxy) => proxy.into_view(),
+            Repr::Foreign(_, found) => Err(foreign(C::type_name(), &found)),
         }
     }
 }
@@ -284,8 +288,14 @@ impl<T: ?Sized, C: Codec<T>> Deref for Auto<T, C> {
         match &self.0 {
             Repr::Inline(_, view) => view,
             Repr::Proxy(proxy) => proxy,
+            Repr::Foreign(_, found) => panic!("{}", foreign(C::type_name(), found)),
         }
     }
+}
+
+#[cold]
+fn foreign(expected: String, found: &str) -> Error {
+    Error::Codec { codec: CODEC, what: format!("expected {expected}, found {found}") }
 }
 
 impl<T: ?Sized, C: Codec<T>> AsRef<C::Target> for Auto<T, C> {
@@ -306,6 +316,7 @@ impl<T: ?Sized, C: Codec<T>> Clone for Auto<T, C> {
         Self(match &self.0 {
             Repr::Inline(block, view) => Repr::Inline(block.clone(), view.clone()),
             Repr::Proxy(proxy) => Repr::Proxy(proxy.clone()),
+            Repr::Foreign(block, found) => Repr::Foreign(block.clone(), found.clone()),
         })
     }
 }
@@ -318,6 +329,7 @@ impl<T: ?Sized, C: Codec<T, Target: fmt::Debug>> fmt::Debug for Auto<T, C> {
         match &self.0 {
             Repr::Inline(_, view) => view.fmt(f),
             Repr::Proxy(proxy) => proxy.fmt(f),
+            Repr::Foreign(_, found) => f.debug_tuple("Foreign").field(found).finish(),
         }
     }
 }
@@ -332,9 +344,15 @@ impl<T: ?Sized, C: Codec<T, Target: fmt::Display>> fmt::Display for Auto<T, C> {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Wire<I> {
-    /// What type the bytes are, and they.
-    Inline(Fingerprint, I),
+    /// What type the bytes are, its name for who expects another, and they.
+    Inline(Fingerprint, String, I),
     Proxy(ProxyRef),
+}
+
+/// A type's name, no longer than is sent.
+fn cut(mut name: String) -> String {
+    name.truncate(name.floor_char_boundary(NAME_MAX));
+    name
 }
 
 struct Sent<'a>(&'a [u8]);
@@ -380,19 +398,29 @@ impl<'de> Deserialize<'de> for Arrived {
 impl<T: ?Sized, C: Codec<T>> Serialize for Auto<T, C> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match &self.0 {
-            Repr::Inline(block, _) => Wire::Inline(C::FINGERPRINT, Sent(block)),
+            Repr::Inline(block, _) => {
+                Wire::Inline(C::FINGERPRINT, cut(C::type_name()), Sent(block))
+            }
             Repr::Proxy(proxy) => Wire::Proxy(proxy.to_ref()),
+            Repr::Foreign(block, found) => {
+                Wire::Inline(block.fingerprint(), found.clone(), Sent(block))
+            }
         }
         .serialize(to)
     }
 }
 
 impl<'de, T: ?Sized, C: Codec<T>> Deserialize<'de> for Auto<T, C> {
-    /// Inline bytes are copied to where they are aligned, and checked: what is not a `T` is an error.
+    /// Inline bytes are copied to where they are aligned, and checked: a `T` that is damaged is an error. What was sent as
+    /// another type is an error when it is used, which names both whatever the format's errors can say.
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         match Wire::<Arrived>::deserialize(from)? {
-            Wire::Inline(fingerprint, Arrived(bytes)) => {
-                Self::from_block(Block::heap(bytes, fingerprint)).map_err(D::Error::custom)
+            Wire::Inline(fingerprint, name, Arrived(bytes)) => {
+                let block = Block::heap(bytes, fingerprint);
+                if fingerprint == C::FINGERPRINT {
+                    return Self::from_block(block).map_err(D::Error::custom);
+                }
+                Ok(Self(Repr::Foreign(block, cut(name))))
             }
             Wire::Proxy(reference) => Ok(Self(Repr::Proxy(Proxy::from_ref(reference)))),
         }

@@ -1,5 +1,11 @@
 //! Values that change: a handle of a variable, each version of which is an object.
 
+mod archived;
+mod changed;
+
+pub use archived::ArchivedCell;
+pub use changed::Changed;
+
 use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
@@ -22,7 +28,7 @@ use crate::view::{Resolved, View};
 /// one or the other, whole, and what it has it keeps for as long as it likes. Nobody waits for anybody, whoever is
 /// stopped or killed in the middle. Versions are numbered: the first is 1, and no later read finds a lower one.
 ///
-/// The handle is sent as a [`Proxy`](crate::Proxy) is, through serde, or found by its name with [`Store::cell`]. It finds
+/// The handle is sent as a [`Proxy`](crate::Proxy) is, through serde or inside a [`Storable`](crate::Storable) type, or found by its name with [`Store::cell`]. It finds
 /// its store when it is first used. A forked child goes on with its parent's.
 ///
 /// ```
@@ -141,6 +147,16 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
     #[must_use]
     pub fn key(&self) -> Key {
         self.key
+    }
+
+    /// What is sent: a proxy of the cell's key.
+    fn to_ref(&self) -> ProxyRef {
+        ProxyRef { key: self.key, access: Access::Get, store: self.store_ref().clone() }
+    }
+
+    fn from_ref(ProxyRef { key, store, .. }: ProxyRef) -> Self {
+        let home = Home::Named(Arc::new(store), Resolved::none());
+        Self { key, home, codec: C::default(), marker: PhantomData }
     }
 
     /// Where the cell is.
@@ -316,6 +332,28 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
         Self::view(store, store.variables()?.wait_for_change(self.key, seen, timeout)?)
     }
 
+    /// [`wait_for_change`](Cell::wait_for_change) without a thread: to be awaited under any runtime. One thread of the process
+    /// waits for all of them, and for all [promises](crate::Future). Dropped before it is ready, it has taken nothing.
+    ///
+    /// ```
+    /// use inplace::Store;
+    /// use inplace::connector::LocalConnector;
+    ///
+    /// let store = Store::builder("followed").connector(LocalConnector::new()).open()?;
+    /// let percent = store.cell_new::<u32>()?;
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?; // or another, or none
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| percent.set(&100));
+    ///     let first = runtime.block_on(percent.changed(0))?;
+    ///     assert_eq!((*first.value, first.version), (100.into(), 1));
+    ///     Ok::<(), inplace::Error>(())
+    /// })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn changed(&self, seen: u64) -> Changed<T, C> {
+        Changed::new(self.clone(), seen)
+    }
+
     /// Evicts it, with its current version: from now on it is [`Error::NotFound`] for everyone, and its name free. What was
     /// got of it stays. Whether it was there.
     ///
@@ -349,15 +387,12 @@ impl<T: ?Sized, C: Codec<T>> fmt::Debug for Cell<T, C> {
 
 impl<T: ?Sized, C: Codec<T>> Serialize for Cell<T, C> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let store = self.store_ref().clone();
-        ProxyRef { key: self.key, access: Access::Get, store }.serialize(to)
+        self.to_ref().serialize(to)
     }
 }
 
 impl<'de, T: ?Sized, C: Codec<T>> Deserialize<'de> for Cell<T, C> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let ProxyRef { key, store, .. } = ProxyRef::deserialize(from)?;
-        let home = Home::Named(Arc::new(store), Resolved::none());
-        Ok(Self { key, home, codec: C::default(), marker: PhantomData })
+        ProxyRef::deserialize(from).map(Self::from_ref)
     }
 }

@@ -306,9 +306,10 @@ pub enum Error {
         /// How long ago.
         over: std::time::Duration,
     },
-    /// A token was used before: of several who adopt an object, one becomes its owner.
+    /// A token was used before: of several who adopt an object or a promise, one has it.
     #[error(
-        "the token of {key} is used up: another adopted the object, or it was offered anew; ask its owner for another token"
+        "the token of {key} is used up: another adopted the object or promise, or it was offered anew; ask its owner for another \
+         token"
     )]
     AlreadyAdopted {
         /// The object's key.

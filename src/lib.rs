@@ -46,7 +46,7 @@
 //! | objects with one owner, who hands them over | [`Store::own`], [`Owned`], [`OwnedToken`] |
 //! | memory that a producer fills in place | [`Region::loan`] |
 //! | a value that is promised and awaited | [`Store::promise`], [`Promise`], [`Future`] |
-//! | a promise that another process keeps | [`Promise::into_token`], [`Promise::adopt`] |
+//! | a promise that another process keeps | [`Promise::into_token`], [`PromiseToken::adopt`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
@@ -106,7 +106,7 @@ mod writer;
 #[cfg(not(loom))]
 mod auto;
 #[cfg(not(loom))]
-mod cell;
+pub mod cell;
 #[cfg(not(loom))]
 pub mod codec;
 #[cfg(not(loom))]

@@ -9,11 +9,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::codec::{Archive, Codec};
-use crate::connector::Lasting;
+use crate::connector::{Fill, Lasting};
 use crate::deadline::Term;
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::proxy::{Access, Proxy};
+use crate::proxy::Proxy;
 use crate::store::{Inner, Store};
 use crate::view::{View, forward_to_target};
 
@@ -22,8 +22,10 @@ const TOKEN: &str = "owned object";
 /// An object that this process owns, alone: dropped, it is evicted; and when the process is killed, it is evicted, too.
 ///
 /// It derefs to the object in place. Others may look at it as long as they like: a [borrow](Owned::borrow), or what they
-/// got by its key, stays valid when the owner is done. The ownership goes to another process by a
-/// [token](Owned::into_token), which that one [adopts](OwnedToken::adopt).
+/// got by its key, stays valid when the owner is done. The owner may [update](Owned::update) it: its key is that of a
+/// [cell](crate::Cell) which it alone sets, so that whoever has the key or a proxy finds the newest value, and
+/// [`Store::cell_from_key`] follows the changes. The ownership goes to another process by a [token](Owned::into_token),
+/// which that one [adopts](OwnedToken::adopt).
 ///
 /// A forked child inherits the view and not the ownership: there its drop evicts nothing, and the methods that need an owner
 /// are [`Error::NotOwner`].
@@ -35,9 +37,9 @@ const TOKEN: &str = "owned object";
 /// let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
 /// let store = Store::builder("owned").connector(ShmConnector::new(region)).open()?;
 /// let mut weights = store.own(&vec![0.5, 1.5])?;
-/// let before = weights.borrow();
+/// let (before, proxy) = (weights.borrow(), weights.proxy());
 /// weights.update(&vec![2.5])?;
-/// assert_eq!((before.len(), weights.len()), (2, 1));
+/// assert_eq!((before.len(), weights.len(), proxy.len()), (2, 1, 1));
 ///
 /// let key = weights.key();
 /// drop(weights);
@@ -51,6 +53,8 @@ pub struct Owned<T: ?Sized, C: Codec<T> = Archive> {
     store: Arc<Inner>,
     /// Whose it is: a forked child is another.
     process: u64,
+    /// Whether the key is a cell's, and not an object's.
+    is_cell: bool,
     /// Whether its drop evicts.
     is_armed: bool,
 }
@@ -59,7 +63,8 @@ impl<C> Store<C> {
     /// Stores a value that this process owns.
     ///
     /// # Errors
-    /// As [`put`](Store::put); [`Error::Unsupported`] when the connector knows of no owners.
+    /// As [`put`](Store::put), for the value and the cell that it is in; [`Error::Unsupported`] when the connector knows of no
+    /// owners.
     pub fn own<T: ?Sized>(&self, value: &T) -> Result<Owned<T, C>>
     where
         C: Codec<T>,
@@ -69,44 +74,94 @@ impl<C> Store<C> {
 }
 
 impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
-    /// Makes this process the owner of the proxy's object. Of any number of processes and threads that try it one succeeds.
+    /// Makes this process the owner of the proxy's object, or cell. Of any number of processes and threads that try it one
+    /// succeeds.
     ///
     /// # Errors
-    /// [`Error::NotOwner`] when it is bound to another process, [`Error::AlreadyOwned`] when to this one, [`Error::EvictedOnResolve`] for a proxy that evicts when it is resolved, and
-    /// as [`resolve`](Proxy::resolve).
+    /// [`Error::NotOwner`] when it is bound to another process, [`Error::AlreadyOwned`] when to this one,
+    /// [`Error::EvictedOnResolve`] for a proxy that evicts when it is resolved, and as [`resolve`](Proxy::resolve).
     pub fn into_owned(self) -> Result<Owned<T, C>> {
         let (store, key) = (self.store()?, self.key());
-        if self.access() == Access::Take {
+        if self.access().takes() {
             return Err(Error::EvictedOnResolve { key });
         }
         let view = self.into_view()?;
         let lasting = store.lasting()?;
         let process = lasting.process()?;
+        let current = store.current::<C, T>(key)?;
         if !lasting.bind_to_process(key)? {
             return Err(Error::AlreadyOwned { key });
         }
-        Ok(Owned { view, key, store, process, is_armed: true })
+        Ok(Owned::of((store, key), process, (view, current)))
     }
 }
 
 impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
-    fn put(store: &Arc<Inner>, value: &T) -> Result<Self> {
-        let key = store.put_for(C::default(), value, Term::Process)?;
-        Self::of(store, key)
+    /// What this process has bound since it found that.
+    fn of(
+        (store, key): (Arc<Inner>, Key),
+        process: u64,
+        (view, current): (View<C::Target>, Option<View<C::Target>>),
+    ) -> Self {
+        let is_cell = current.is_some();
+        let view = current.unwrap_or(view);
+        let mut owned = Self { view, key, store, process, is_cell, is_armed: true };
+        // Who had it may have set it until it was bound. What was found does as well where that can not be seen.
+        let _ = owned.look_again();
+        owned
     }
 
-    /// An object this process has just bound.
-    fn of(store: &Arc<Inner>, key: Key) -> Result<Self> {
+    fn put(store: &Arc<Inner>, value: &T) -> Result<Self> {
+        Self::make(store, |put| store.put_by(C::default(), value, &put))
+    }
+
+    /// What `write` has `put` store, in a cell where the connector has such: bound to this process from its first instant.
+    fn make(
+        store: &Arc<Inner>,
+        write: impl FnOnce(&dyn Fn(usize, &mut Fill<'_>) -> Result<Key>) -> Result<Key>,
+    ) -> Result<Self> {
         let lasting = store.lasting()?;
+        let process = lasting.process()?;
+        let _ = store.meet::<C, T>();
+        let cell = match store.variables().and_then(|them| them.new_bound_variable(C::FINGERPRINT))
+        {
+            Err(Error::Unsupported { .. }) => None,
+            cell => Some(cell?),
+        };
+        let written = write(&|size, fill| match cell {
+            Some(key) => {
+                let first = (key, Some(0));
+                store.variables()?.set_variable(first, (size, C::FINGERPRINT), fill).map(|_| key)
+            }
+            None => lasting.put_for(size, (C::FINGERPRINT, Term::Process), fill),
+        });
+        let key = cell.or(written.as_ref().ok().copied());
         let evict = |error| {
             // The first error is the one to hear of.
-            let _ = lasting.evict_bound(key);
+            let _ = key.map(|key| lasting.evict_bound(key));
             error
         };
-        let process = lasting.process().map_err(evict)?;
+        let key = written.map_err(evict)?;
         let found = store.get::<C, T>(key).and_then(|view| view.ok_or(Error::NotFound { key }));
         let view = found.map_err(evict)?;
-        Ok(Self { view, key, store: store.clone(), process, is_armed: true })
+        Ok(Self {
+            view,
+            key,
+            store: store.clone(),
+            process,
+            is_cell: cell.is_some(),
+            is_armed: true,
+        })
+    }
+
+    /// The newest value, if it is in a cell that nobody evicted.
+    fn look_again(&mut self) -> Result<()> {
+        if self.is_cell
+            && let Some(current) = self.store.current::<C, T>(self.key)?
+        {
+            self.view = current;
+        }
+        Ok(())
     }
 
     /// The connector, if this process is the owner.
@@ -125,7 +180,7 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
         self.key
     }
 
-    /// A proxy of the object, for others to look at while it is owned.
+    /// A proxy of the object, for others to look at while it is owned: it resolves to the newest value there is then.
     #[must_use]
     pub fn proxy(&self) -> Proxy<T, C> {
         Proxy::<T, C>::new(self.key, self.store.clone()).attached()
@@ -140,16 +195,27 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
         self.view.clone()
     }
 
-    /// Owns a new value in place of this one, which is evicted. Views of the old value stay valid, and proxies of it find
-    /// nothing: the new one has another [key](Owned::key).
+    /// Gives it a new value, in one step: whoever resolves a proxy of it, or gets it by its key, has the old value or the new
+    /// one, whole. Views of the old value stay valid, also those that proxies have which were resolved before.
+    ///
+    /// What was [claimed](Proxy::into_owned) is an object, and those never change: its first update puts a cell in its place,
+    /// under another [key](Owned::key).
     ///
     /// # Errors
-    /// As [`Store::own`]; the old value is owned as before then. [`Error::NotOwner`] in a forked child.
+    /// As [`Store::put`]; the old value is owned as before then. [`Error::NotFound`] when somebody evicted it,
+    /// [`Error::NotOwner`] in a forked child.
     pub fn update(&mut self, value: &T) -> Result<()> {
         self.owner()?;
-        let new = Self::put(&self.store, value)?;
-        drop(std::mem::replace(self, new));
-        Ok(())
+        if !self.is_cell {
+            let new = Self::put(&self.store, value)?;
+            drop(std::mem::replace(self, new));
+            return Ok(());
+        }
+        let (store, cell) = (self.store.clone(), (self.key, None));
+        store.put_by(C::default(), value, &|size, fill: &mut Fill<'_>| {
+            store.variables()?.set_variable(cell, (size, C::FINGERPRINT), fill).map(|_| cell.0)
+        })?;
+        self.look_again()
     }
 
     /// Another object with the same bytes, which is owned as well.
@@ -160,15 +226,19 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
         let lasting = self.owner()?;
         let found = match self.view.block() {
             Some(block) => Some(block.clone()),
+            None if self.is_cell => {
+                let current = self.store.variables()?.get_variable(self.key, C::FINGERPRINT)?;
+                current.map(|version| version.block)
+            }
             None => lasting.get(self.key)?,
         };
         let block = found.ok_or(Error::NotFound { key: self.key })?;
-        let kind = (block.fingerprint(), Term::Process);
-        let key = lasting.put_for(block.len(), kind, &mut |out| {
-            out.write(&block);
-            Ok(())
-        })?;
-        Self::of(&self.store, key)
+        Self::make(&self.store, |put| {
+            put(block.len(), &mut |out| {
+                out.write(&block);
+                Ok(())
+            })
+        })
     }
 
     /// Makes the object everybody's: it stays until somebody evicts it.

@@ -99,15 +99,32 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     }
 
     /// Evicts the object when it is resolved: of all proxies of it that say so, anywhere, one has the value and the
-    /// others are errors. It does not [wait](Self::wait_on_resolve): what is promised only is an error, too.
+    /// others are errors. One that [waits](Self::wait_on_resolve), as those of a [`Future`](crate::Future) do, waits for the
+    /// value and takes it then; else what is promised only is an error, too.
     ///
-    /// # Panics
-    /// When the proxy was made by a lifetime, which evicts its object: see [`Error::EvictedOnResolve`].
-    #[must_use]
-    pub fn evict_on_resolve(mut self) -> Self {
-        assert!(!self.is_attached, "{}", Error::EvictedOnResolve { key: self.key });
-        self.access = Access::Take;
-        self
+    /// ```
+    /// use inplace::connector::LocalConnector;
+    /// use inplace::{Error, Store};
+    ///
+    /// let store = Store::builder("once").connector(LocalConnector::new()).open()?;
+    /// let (promise, future) = store.promise::<str>()?;
+    /// let mine = future.proxy().evict_on_resolve()?;
+    /// std::thread::scope(|scope| {
+    ///     scope.spawn(|| promise.set("for one"));
+    ///     assert_eq!(mine.as_str(), "for one");
+    /// });
+    /// assert!(matches!(future.wait(None), Err(Error::NotFound { .. })));
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::EvictedOnResolve`] when the proxy was made by a lifetime or an owner, which evicts its object.
+    pub fn evict_on_resolve(mut self) -> Result<Self> {
+        if self.is_attached {
+            return Err(Error::EvictedOnResolve { key: self.key });
+        }
+        self.access = self.access.and_take();
+        Ok(self)
     }
 
     /// Says that a lifetime evicts the object.
@@ -116,9 +133,15 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
         self
     }
 
-    /// Waits, when it is resolved, for a value that is promised, and leaves the object where it is.
+    /// Waits, when it is resolved, for a value that is promised.
     #[must_use]
     pub fn wait_on_resolve(mut self) -> Self {
+        self.access = self.access.and_wait();
+        self
+    }
+
+    /// Waits and leaves the object where it is.
+    pub(crate) fn only_waiting(mut self) -> Self {
         self.access = Access::Wait;
         self
     }
@@ -159,13 +182,7 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
 
     /// Finds the object whatever resolving does, and leaves it where it is.
     pub(crate) fn populate(&self, store: &Inner) -> Result<()> {
-        let found = match self.access {
-            Access::Wait => store.find_promised::<C, T>(self.key, None)?,
-            Access::Get | Access::Take => {
-                store.find::<C, T>(self.key)?.ok_or(Error::NotFound { key: self.key })?
-            }
-        };
-        self.resolved.install(found);
+        self.resolved.install(self.find(store)?);
         Ok(())
     }
 
@@ -204,19 +221,44 @@ impl<T: ?Sized, C: Codec<T>> Proxy<T, C> {
     }
 
     fn race_observed(&self, store: &Inner) -> Result<&View<C::Target>> {
-        let gone = Error::NotFound { key: self.key };
-        let view = match self.access {
-            Access::Get => store.find::<C, T>(self.key)?.ok_or(gone)?,
-            Access::Wait => store.find_promised::<C, T>(self.key, None)?,
-            Access::Take => return self.race_to_take(store),
-        };
-        Ok(self.resolved.install(view))
+        self.conclude(store, self.find(store))
     }
 
-    /// One thread of one process gets it; if it is of this process, the others have it through this proxy.
-    fn race_to_take(&self, store: &Inner) -> Result<&View<C::Target>> {
+    /// The object where it is, once it is there if resolving waits for it.
+    fn find(&self, store: &Inner) -> Result<View<C::Target>> {
+        if self.access.waits() {
+            store.find_promised::<C, T>(self.key, None)
+        } else {
+            store.find::<C, T>(self.key)?.ok_or(Error::NotFound { key: self.key })
+        }
+    }
+
+    /// Does with what was found what resolving does.
+    fn conclude(&self, store: &Inner, found: Result<View<C::Target>>) -> Result<&View<C::Target>> {
+        if self.access.takes() {
+            self.race_to_take(store, found)
+        } else {
+            found.map(|view| self.resolved.install(view))
+        }
+    }
+
+    /// One thread of one process gets what was found; if it is of this process, the others have it through this proxy. What
+    /// can not be read is not taken.
+    fn race_to_take(
+        &self,
+        store: &Inner,
+        found: Result<View<C::Target>>,
+    ) -> Result<&View<C::Target>> {
+        let view = match found {
+            Ok(view) => Some(view),
+            Err(Error::NotFound { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        // Counted from before the object goes until it is installed; not while it is waited for.
         let taking = self.takers.enter();
-        if let Some(view) = store.find_to_take::<C, T>(self.key)? {
+        if let Some(view) = view
+            && store.forget_and_evict(self.key)?
+        {
             return Ok(self.resolved.install(view));
         }
         drop(taking);

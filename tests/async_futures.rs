@@ -52,7 +52,7 @@ fn a_bare_executor_awaits_what_another_process_promised() {
     let (promise, future) = store.promise::<Numbers>().unwrap();
     let token = promise.into_token().unwrap();
     let child = start_child(|| {
-        let promise = Promise::adopt(token).unwrap();
+        let promise = token.adopt().unwrap();
         std::thread::sleep(Duration::from_millis(30));
         promise.set(&vec![7]).map_or(1, |()| 0)
     });
@@ -69,7 +69,7 @@ fn a_thousand_futures_are_awaited_under_tokio_by_one_thread_which_then_ends() {
     let pipe = Pipe::new();
     let tokens: Vec<_> = promises.into_iter().map(|it| it.into_token().unwrap()).collect();
     let child = start_child(|| {
-        let promises: Vec<_> = tokens.into_iter().map(|it| Promise::adopt(it).unwrap()).collect();
+        let promises: Vec<_> = tokens.into_iter().map(|it| it.adopt().unwrap()).collect();
         pipe.send(&0_u8);
         std::thread::sleep(Duration::from_millis(300));
         set_all(&promises);
@@ -226,7 +226,7 @@ fn parent_and_child_each_await_what_was_pending_at_their_fork() {
     });
     let _: u8 = pipe.receive();
     std::thread::sleep(Duration::from_millis(20));
-    Promise::adopt(token).unwrap().set(&vec![5]).unwrap();
+    token.adopt().unwrap().set(&vec![5]).unwrap();
     eventually("the parent's waker is called", || counter.count() == 1);
     assert_eq!(block_on(inherited.unwrap()).unwrap().as_slice(), [5]);
     assert!(matches!(child.wait(), WaitStatus::Exited(_, 0)));
@@ -290,6 +290,29 @@ fn proxies_that_wait_for_promises_in_the_background_take_no_thread_each() {
     let failing = future.proxy().resolve_async();
     promise.fail("no").unwrap();
     assert!(matches!(block_on(failing), Err(Error::Failed { .. })));
+}
+
+#[test]
+fn of_proxies_that_wait_in_the_background_to_take_a_value_one_gets_it() {
+    let (_alone, store, _registered) = start("async-takers");
+    for by_await in [false, true] {
+        let (promise, future) = store.promise::<Numbers>().unwrap();
+        let take = || future.proxy().evict_on_resolve().unwrap().resolve_async();
+        let coming: Vec<_> = (0..4).map(|_| take()).collect();
+        std::thread::sleep(Duration::from_millis(5));
+        promise.set(&vec![3]).unwrap();
+        let heard = coming.into_iter().map(|it| if by_await { block_on(it) } else { it.wait() });
+        let mut won = 0;
+        for heard in heard {
+            match heard {
+                Ok(numbers) => won += numbers.len(),
+                Err(error) => assert!(matches!(error, Error::NotFound { .. }), "{error}"),
+            }
+        }
+        assert_eq!(won, 1);
+        assert!(!future.evict().unwrap());
+    }
+    assert_clean(&store);
 }
 
 #[test]

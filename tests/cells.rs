@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use inplace::codec::{Raw, Serde};
 use inplace::connector::{LocalConnector, ShmConnector};
-use inplace::{Error, Key, Region, RegionOptions, Store};
+use inplace::{Cell, Error, Key, Region, RegionOptions, Store, storable};
 use support::watch;
 
 fn alone() -> MutexGuard<'static, ()> {
@@ -113,13 +113,60 @@ fn a_version_is_refused_as_another_type_and_so_is_a_name() {
     });
 }
 
+#[storable]
+struct Report {
+    title: String,
+    progress: Cell<u64>,
+    parts: Vec<Cell<[u8], Raw>>,
+    next: Option<Cell<Report>>,
+}
+
 #[test]
-fn an_object_is_no_cell_and_a_cell_no_object() {
+fn cells_nest_in_archived_types_and_may_be_of_the_type_itself() {
+    everywhere("nested", |store| {
+        let _registered = store.register().unwrap();
+        let progress = store.cell_new::<u64>().unwrap();
+        let part = store.with_codec(Raw).cell_new::<[u8]>().unwrap();
+        let report = |next| Report {
+            title: "report".into(),
+            progress: progress.clone(),
+            parts: vec![part.clone()],
+            next,
+        };
+        let next = store.cell_new::<Report>().unwrap();
+        next.set(&report(Some(next.clone()))).unwrap();
+        let found = store.get::<Report>(store.put(&report(Some(next.clone()))).unwrap()).unwrap();
+        let found = found.unwrap();
+        assert_eq!((found.title.as_str(), found.progress.key()), ("report", progress.key()));
+        found.progress.to_cell().set(&5).unwrap();
+        found.parts[0].to_cell().set(b"bytes").unwrap();
+        assert_eq!(*progress.get().unwrap().unwrap(), 5);
+        assert_eq!(*part.get().unwrap().unwrap(), *b"bytes");
+        let deeper = found.next.as_ref().unwrap().to_cell().get().unwrap().unwrap();
+        assert_eq!(deeper.next.as_ref().unwrap().key(), next.key());
+        let owned = inplace::codec::Archive::to_owned::<Report>(&found).unwrap();
+        assert!(owned.progress == progress && owned.parts[0] == part);
+    });
+}
+
+#[test]
+fn an_object_is_no_cell_and_the_key_of_a_cell_leads_to_its_value() {
     everywhere("kinds", |store| {
         let cell = store.cell_new::<u64>().unwrap();
         cell.set(&7).unwrap();
-        assert!(store.get::<u64>(cell.key()).unwrap().is_none());
-        assert!(store.take::<u64>(cell.key()).unwrap().is_none());
+        let (early, late) = (store.proxy_from_key::<u64>(cell.key()), cell.key());
+        assert_eq!(early.to_native(), 7);
+        cell.set(&8).unwrap();
+        assert_eq!((early.to_native(), *store.proxy_from_key::<u64>(late)), (7, 8.into()));
+        assert_eq!(*store.get::<u64>(late).unwrap().unwrap(), 8);
+        assert!(matches!(store.get::<u32>(late), Err(Error::TypeMismatch { .. })));
+        assert_eq!(*store.wait::<u64>(late, None).unwrap(), 8);
+        let both = store.get_batch::<u64>(&[late, store.put(&9_u64).unwrap()]).unwrap();
+        assert_eq!(both.iter().flatten().map(|it| it.to_native()).collect::<Vec<_>>(), [8, 9]);
+        assert_eq!(*store.take::<u64>(late).unwrap().unwrap(), 8);
+        assert!(matches!(cell.get(), Err(Error::NotFound { .. })), "it was taken");
+        assert!(store.get::<u64>(late).unwrap().is_none());
+        assert!(store.get::<u64>(store.cell_new::<u64>().unwrap().key()).unwrap().is_none());
         let object = store.put(&7_u64).unwrap();
         let wrong = store.cell_from_key::<u64>(object);
         assert!(matches!(wrong.get(), Err(Error::NotFound { .. })));

@@ -5,9 +5,11 @@ mod support;
 
 use std::time::Duration;
 
+use inplace::codec::Raw;
 use inplace::connector::{Connector, ShmConnector, Variables};
-use inplace::{Error, Fingerprint, Key, RegionOptions};
+use inplace::{Error, Fingerprint, Key, RegionOptions, Store};
 use nix::sys::wait::WaitStatus;
+use support::futures::block_on;
 use support::steps::kill::{Case, Start, assert_empties, assert_recovers, helper};
 use support::steps::peek::{Peek, RECLAIMING, RETIRED, Word};
 use support::steps::script::Script;
@@ -172,6 +174,21 @@ fn wait_in_another(world: &mut World) {
     world.waiter = Some(waiter);
 }
 
+/// By the bell, as who awaits it does.
+fn listen_in_another(world: &mut World) {
+    let waiter = helper(|| {
+        let connector = ShmConnector::new(world.shm.region().unwrap().clone());
+        let store = Store::builder("listening").connector(connector).codec(Raw).open().unwrap();
+        match block_on(store.cell_from_key::<[u8]>(world.key).changed(2)) {
+            Ok(version) => i32::from(payload::blame(None, &version.value).is_some()),
+            Err(Error::NotFound { .. }) => 0,
+            Err(_) => 2,
+        }
+    });
+    await_sleep(waiter.0);
+    world.waiter = Some(waiter);
+}
+
 /// The variable is as it was or as it was to be, and can be set; whoever waits hears of it; nothing is left.
 fn is_old_or_new(mut world: World) {
     // The victim, who may have been to reap another, and a waiter that has ended.
@@ -229,6 +246,12 @@ fn killed() -> Vec<Operation> {
         case("set, amid its versions", (amid_its_versions, arrive), set_it, is_old_or_new),
         Case::new("set, awaited", over_old, set_it, is_old_or_new)
             .before(wait_in_another)
+            .operation(),
+        Case::new("set, listened for", over_old, set_it, is_old_or_new)
+            .before(listen_in_another)
+            .operation(),
+        Case::new("evict, listened for", over_old, evict, is_old_or_new)
+            .before(listen_in_another)
             .operation(),
         case("set, too small a guess", over_old, set_after_too_small_a_guess, is_old_or_new),
         case("set, evicted meanwhile", over_old, set_evicted_meanwhile, is_old_or_new),

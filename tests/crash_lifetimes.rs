@@ -92,6 +92,28 @@ fn bound_to_the_dead() -> World {
     world
 }
 
+/// Whoever owned it is dead, and not reaped; it was updated.
+fn owned_by_the_dead() -> World {
+    let world = plain();
+    assert!(world.region.evict(world.object).unwrap());
+    let code = support::in_child(|| {
+        let mut owned = world.store.own(&payload::make(1, 1000)[..]).unwrap();
+        owned.update(&payload::make(1, 48)).unwrap();
+        std::mem::forget(owned);
+        0
+    });
+    assert_eq!(code, 0);
+    World { object: world.region.keys().unwrap()[0], ..world }
+}
+
+/// The survivor shared what it owned.
+fn shared() -> World {
+    let world = plain();
+    assert!(world.region.evict(world.object).unwrap());
+    let owned = world.store.own(&payload::make(1, 1000)[..]).unwrap();
+    World { object: owned.into_shared().unwrap().key(), ..world }
+}
+
 /// The survivor owned it, and sends a token.
 fn sent() -> World {
     let world = plain();
@@ -178,6 +200,21 @@ fn drop_owned(victim: &mut Victim) {
 fn update(victim: &mut Victim) {
     let Victim { owned, bytes, .. } = victim;
     let _ = owned.as_mut().map(|owned| owned.update(&bytes[..]));
+}
+
+fn adopt_and_update(victim: &mut Victim) {
+    adopt_token(victim);
+    update(victim);
+}
+
+fn claim(victim: &mut Victim) {
+    let proxy = victim.store.proxy_from_key::<[u8]>(victim.object);
+    victim.owned = proxy.into_owned().ok();
+}
+
+fn claim_and_update(victim: &mut Victim) {
+    claim(victim);
+    update(victim);
 }
 
 fn share(victim: &mut Victim) {
@@ -279,6 +316,13 @@ fn bonds() -> Vec<Operation> {
         Case::new("drop an owned", (plain, arrive_as_owner), drop_owned, nothing_is_left)
             .operation(),
         Case::new("update", (plain, arrive_as_owner), update, nothing_is_left).operation(),
+        Case::new("adopt, update", (sent, arrive), adopt_and_update, gone_or_still_offered)
+            .operation(),
+        Case::new("claim", (shared, arrive), claim, gone_or_everybodys).operation(),
+        Case::new("claim, update an object", (plain, arrive), claim_and_update, gone_or_everybodys)
+            .operation(),
+        Case::new("reap, an owner of a cell", (owned_by_the_dead, arrive), reap, nothing_is_left)
+            .operation(),
         Case::new("into_shared", (plain, arrive_as_owner), share, gone_or_everybodys).operation(),
     ]
 }

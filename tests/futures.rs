@@ -146,7 +146,7 @@ fn a_promise_that_was_adopted_outlives_its_sender() {
         let (child, token, future) = sender(&store, &pipe);
         if is_elsewhere {
             let adopter = start_child(|| {
-                let promise = Promise::adopt(token).unwrap();
+                let promise = token.adopt().unwrap();
                 adopted.send(&0_u8);
                 assert_eq!(go_on.receive::<u8>(), 1);
                 promise.set(&vec![5]).unwrap();
@@ -159,7 +159,7 @@ fn a_promise_that_was_adopted_outlives_its_sender() {
             go_on.send(&1_u8);
             assert_exits([adopter]);
         } else {
-            let promise = Promise::adopt(token).unwrap();
+            let promise = token.adopt().unwrap();
             child.kill();
             region(&store).reap().unwrap();
             assert!(future.try_get().unwrap().is_none(), "its keeper lives");
@@ -178,7 +178,7 @@ fn a_promise_breaks_with_who_adopted_it() {
     let (promise, future) = store.promise::<Numbers>().unwrap();
     let token = promise.into_token().unwrap();
     let adopter = start_child(|| {
-        std::mem::forget(Promise::adopt(token).unwrap());
+        std::mem::forget(token.adopt().unwrap());
         pipe.send(&0_u8);
         sleep_for_ever()
     });
@@ -199,7 +199,7 @@ fn a_token_that_nobody_adopted_dies_with_its_sender() {
         if is_reaped {
             assert_eq!(region(&store).reap().unwrap(), 1);
         }
-        let refused = Promise::adopt(token).unwrap_err();
+        let refused = token.adopt().unwrap_err();
         assert!(matches!(refused, Error::Broken { .. }), "{refused:?}");
         assert!(matches!(future.wait(None), Err(Error::Broken { .. })));
         assert!(future.evict().unwrap());
@@ -215,9 +215,9 @@ fn of_many_processes_with_copies_of_a_token_one_gets_the_promise() {
         let token = postcard::to_stdvec(&promise.into_token().unwrap()).unwrap();
         let adopt = |number: u64| {
             let token: PromiseToken<Numbers> = postcard::from_bytes(&token).unwrap();
-            match Promise::adopt(token) {
+            match token.adopt() {
                 Ok(promise) => promise.set(&vec![number]).map_or(2, |()| 1),
-                Err(Error::NotOwner { .. } | Error::AlreadySet { .. }) => 0,
+                Err(Error::AlreadyAdopted { .. } | Error::AlreadySet { .. }) => 0,
                 Err(error) => panic!("{error}"),
             }
         };
@@ -238,10 +238,9 @@ fn a_token_is_good_once_even_when_the_promise_comes_back_to_its_sender() {
     let (promise, future) = store.promise::<Numbers>().unwrap();
     let token = promise.into_token().unwrap();
     let stale = postcard::to_stdvec(&token).unwrap();
-    let there_and_back =
-        Promise::adopt(Promise::adopt(token).unwrap().into_token().unwrap()).unwrap();
+    let there_and_back = token.adopt().unwrap().into_token().unwrap().adopt().unwrap();
     let stale: PromiseToken<Numbers> = postcard::from_bytes(&stale).unwrap();
-    assert!(matches!(Promise::adopt(stale), Err(Error::NotOwner { .. })));
+    assert!(matches!(stale.adopt(), Err(Error::AlreadyAdopted { .. })));
     there_and_back.set(&vec![3]).unwrap();
     assert_eq!(future.wait(None).unwrap().as_slice(), [3]);
 }
@@ -271,7 +270,7 @@ fn a_number_used_again_is_not_taken_for_who_sent_the_token() {
     let (new, other): (inplace::Key, inplace::connector::Offer) = pipe.receive();
     assert_eq!(old.object() & 0xff_ffff, new.object() & 0xff_ffff, "the same slot");
     assert!(matches!(region.adopt_promise(old, offer), Err(Error::NotFound { .. })));
-    assert!(matches!(region.adopt_promise(new, offer), Err(Error::NotOwner { .. })));
+    assert!(matches!(region.adopt_promise(new, offer), Err(Error::AlreadyAdopted { .. })));
     region.adopt_promise(new, other).unwrap();
     second.kill();
     region.reap().unwrap();
@@ -320,6 +319,28 @@ fn a_proxy_handed_out_before_the_value_is_resolved_by_it_in_another_process() {
     std::thread::sleep(Duration::from_millis(20));
     promise.set(&vec![40, 2]).unwrap();
     assert_exits([child]);
+}
+
+#[test]
+fn who_waits_to_take_a_value_of_the_dead_hears_that_they_are() {
+    let (_alone, store, _registered) = start("futures-taker");
+    let pipe = Pipe::new();
+    let child = promiser(&store, |promise, future| {
+        pipe.send(&future.proxy().evict_on_resolve().unwrap());
+        std::mem::forget(promise);
+    });
+    let proxy: inplace::Proxy<Numbers> = pipe.receive();
+    assert_eq!(proxy.access(), inplace::proxy::Access::WaitAndTake);
+    let coming = proxy.clone().resolve_async();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| proxy.resolve().map(drop));
+        std::thread::sleep(Duration::from_millis(10));
+        child.kill();
+        assert!(matches!(waiting.join().unwrap(), Err(Error::Broken { .. })));
+    });
+    assert!(matches!(coming.wait(), Err(Error::Broken { .. })));
+    assert!(store.evict(proxy.key()).unwrap());
+    assert_clean(&store);
 }
 
 #[test]

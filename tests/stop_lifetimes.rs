@@ -1,11 +1,12 @@
-//! A process stopped at any instruction of an operation on a bond or a lease: whatever another does with the same object
-//! meanwhile does not wait, and what both hear is what one of the two orders gives. See `support::steps`.
+//! A process stopped at any instruction of an operation on a bond or a lease: whatever another does with the same object, or
+//! variable, meanwhile does not wait, and what both hear is what one of the two orders gives. See `support::steps`.
 #![cfg(target_arch = "x86_64")]
 
 mod support;
 
 use std::time::Duration;
 
+use inplace::connector::{ShmConnector, Variables};
 use inplace::{Deadline, Error, Fingerprint, Key, Region, RegionOptions, Term};
 use support::payload;
 use support::steps::kill::{assert_empties, assert_recovers};
@@ -24,11 +25,12 @@ enum Op {
     Get,
     Exists,
     Extend,
+    Set,
     Reap,
     Check,
 }
 
-const ALL: [Op; 11] = [
+const ALL: [Op; 12] = [
     Op::Bind,
     Op::Lift,
     Op::Offer,
@@ -38,6 +40,7 @@ const ALL: [Op; 11] = [
     Op::Get,
     Op::Exists,
     Op::Extend,
+    Op::Set,
     Op::Reap,
     Op::Check,
 ];
@@ -60,9 +63,10 @@ const STEP: u64 = 1 << 12;
 /// What a token says that is tried, whether there was such an offer or not.
 const TOKEN: u64 = STEP;
 
-/// The sequential model: one object, or what is left of it.
+/// The sequential model: one object or variable, or what is left of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Model {
+    is_variable: bool,
     is_there: bool,
     is_overdue: bool,
     owner: Option<Who>,
@@ -70,8 +74,14 @@ struct Model {
     offers: u64,
 }
 
-const PLAIN: Model =
-    Model { is_there: true, is_overdue: false, owner: None, is_offered: false, offers: 0 };
+const PLAIN: Model = Model {
+    is_variable: false,
+    is_there: true,
+    is_overdue: false,
+    owner: None,
+    is_offered: false,
+    offers: 0,
+};
 
 impl Model {
     fn is_bound_to(&self, who: Who) -> bool {
@@ -89,7 +99,11 @@ impl Model {
                 return NO;
             }
             _ if !self.is_there => return NOT_FOUND,
+            Op::Get | Op::Extend if self.is_variable => return NO,
             Op::Get | Op::Exists | Op::Extend => return YES,
+            Op::Set if !self.is_variable => return NOT_FOUND,
+            Op::Set if !is_mine && self.owner.is_some() => return NOT_OWNER,
+            Op::Set => {}
             Op::EvictBound if !is_mine => return NO,
             Op::Evict | Op::EvictBound => {
                 *self = Self { is_there: false, owner: None, is_offered: false, ..*self };
@@ -129,10 +143,29 @@ struct World {
     object: Key,
 }
 
+fn set(region: &Region, variable: Key) -> inplace::Result<u64> {
+    let bytes = payload::make(1, 1000);
+    let shm = ShmConnector::new(region.clone());
+    shm.set_variable((variable, None), (bytes.len(), Fingerprint::BYTES), &mut |out| {
+        out.write(&bytes);
+        Ok(())
+    })
+}
+
 impl World {
     fn new(start: Model) -> Self {
         let options = RegionOptions::new().capacity(8 << 16).max_objects(20).max_participants(4);
         let region = options.anonymous().unwrap();
+        if start.is_variable {
+            let shm = ShmConnector::new(region.clone());
+            let object = shm.new_variable(Fingerprint::BYTES).unwrap();
+            assert_eq!(set(&region, object).unwrap(), 1);
+            let world = Self { region, object };
+            if start.owner == Some(Who::Rival) {
+                world.bind(start);
+            }
+            return world;
+        }
         let soon = Term::Until(Deadline::after(Duration::ZERO));
         let term = if start.is_overdue { soon } else { Term::Unlimited };
         let bytes = payload::make(1, 1000);
@@ -170,6 +203,7 @@ impl World {
                 let late = Deadline::after(Duration::from_secs(3600));
                 region.set_deadline(*object, Some(late)).map(u64::from)
             }
+            Op::Set => set(region, *object).map(|_| YES),
             Op::Reap => region.reap().map(|dead| u64::from(dead == 0)),
             Op::Check => region.check().map(|report| {
                 assert!(report.is_clean(), "{report}");
@@ -233,6 +267,31 @@ fn play((start, op): (Model, Op), (script, errand): (&Script, Errand)) -> Found 
     found
 }
 
+fn stopped(what: &str, start: Model, op: Op) -> Operation {
+    Operation {
+        what: format!("{op:?} stopped, {what}"),
+        variants: ALL.len() * 2,
+        scene: Box::new(move |script, errand| play((start, op), (script, errand))),
+    }
+}
+
+#[test]
+fn stopped_at_any_instruction_of_a_bond_or_a_set_of_a_variable_all_happens_in_some_order() {
+    let plain = Model { is_variable: true, ..PLAIN };
+    let bound = |owner| Model { owner: Some(owner), ..plain };
+    let offered = |owner| Model { is_offered: true, offers: TOKEN, ..bound(owner) };
+    let starts = [
+        ("nobody's variable", plain),
+        ("its own variable", bound(Who::Victim)),
+        ("its own variable, offered", offered(Who::Victim)),
+        ("a rival's variable, offered", offered(Who::Rival)),
+    ];
+    let victims = [Op::Bind, Op::Lift, Op::Offer, Op::Adopt, Op::EvictBound, Op::Evict, Op::Set];
+    let operation = |(what, start)| victims.map(|op| stopped(what, start, op));
+    let operations: Vec<_> = starts.into_iter().flat_map(operation).collect();
+    sweep("stop variables", 15, &operations);
+}
+
 #[test]
 fn stopped_at_any_instruction_of_a_bond_or_a_lease_all_happens_in_some_order() {
     let bound = |owner| Model { owner: Some(owner), ..PLAIN };
@@ -247,12 +306,8 @@ fn stopped_at_any_instruction_of_a_bond_or_a_lease_all_happens_in_some_order() {
     let mut operations = Vec::new();
     for (what, start) in starts {
         // Walks over the whole region are long, and look at the one object once.
-        let victims = if start.is_overdue { &ALL[..10] } else { &ALL[..9] };
-        operations.extend(victims.iter().map(|&op| Operation {
-            what: format!("{op:?} stopped, {what}"),
-            variants: ALL.len() * 2,
-            scene: Box::new(move |script, errand| play((start, op), (script, errand))),
-        }));
+        let victims = if start.is_overdue { &ALL[..11] } else { &ALL[..9] };
+        operations.extend(victims.iter().map(|&op| stopped(what, start, op)));
     }
     sweep("stop lifetimes", 15, &operations);
 }

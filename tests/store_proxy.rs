@@ -69,7 +69,7 @@ fn evicted_on_resolve_the_object_is_had_by_one_proxy_and_all_its_threads() {
     for round in 0..100_u64 {
         let key = store.put(&round).unwrap();
         let proxies: Vec<Proxy<u64>> =
-            (0..4).map(|_| store.proxy_from_key::<u64>(key).evict_on_resolve()).collect();
+            (0..4).map(|_| store.proxy_from_key::<u64>(key).evict_on_resolve().unwrap()).collect();
         let outcomes: Vec<(usize, bool)> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..12)
                 .map(|at| {
@@ -91,7 +91,8 @@ fn evicted_on_resolve_the_object_is_had_by_one_proxy_and_all_its_threads() {
 #[test]
 fn of_another_type_an_object_survives_evict_on_resolve() {
     let store = store("careful");
-    let proxy = store.proxy_from_key::<String>(store.put(&1_u32).unwrap()).evict_on_resolve();
+    let proxy =
+        store.proxy_from_key::<String>(store.put(&1_u32).unwrap()).evict_on_resolve().unwrap();
     assert!(matches!(proxy.resolve(), Err(Error::TypeMismatch { .. })));
     assert!(store.exists(proxy.key()).unwrap());
 }
@@ -274,7 +275,7 @@ fn resolved_in_the_background_a_proxy_is_waited_for_or_awaited() {
     };
     assert!(awaited.is_resolved());
 
-    let taken = proxy.clone().evict_on_resolve().resolve_async().wait().unwrap();
+    let taken = proxy.clone().evict_on_resolve().unwrap().resolve_async().wait().unwrap();
     assert_eq!(taken.len(), 10_000);
     assert!(matches!(proxy.resolve_async().wait(), Err(Error::NotFound { .. })));
 }

@@ -64,7 +64,7 @@ fn a_wrong_type_is_named_in_a_process_that_never_saw_it() {
 #[test]
 fn of_many_processes_one_takes_the_object() {
     let store = Store::open(&unique("take")).unwrap();
-    let proxy = store.proxy(&vec![4_u32, 5]).unwrap().evict_on_resolve();
+    let proxy = store.proxy(&vec![4_u32, 5]).unwrap().evict_on_resolve().unwrap();
     let children: Vec<_> = (0..4).map(|_| elsewhere(&proxy).spawn().unwrap()).collect();
     let mut answers: Vec<_> =
         children.into_iter().map(|child| answer(&child.wait_with_output().unwrap())).collect();

@@ -202,7 +202,7 @@ fn populated_or_not_what_resolving_does_is_left_to_whoever_gets_the_proxy() {
         let proxy = store.proxy_with(&5_u64, options).unwrap();
         assert_eq!((proxy.access(), proxy.to_native()), (Access::Take, 5));
         assert!(store.exists(proxy.key()).unwrap(), "here it was only looked at");
-        let sent = store.proxy_from_key::<u64>(proxy.key()).evict_on_resolve();
+        let sent = store.proxy_from_key::<u64>(proxy.key()).evict_on_resolve().unwrap();
         assert_eq!(sent.to_native(), 5);
         assert!(!store.exists(proxy.key()).unwrap());
         assert_eq!(proxy.to_native(), 5, "and stays in view");

@@ -255,7 +255,7 @@ fn a_proxy_taken_by_many_threads_is_had_by_all_of_them_and_then_gone() {
     let name = Name::new("threads-take");
     let store = Store::open(&name).unwrap();
     for _ in 0..rounds() / 20 {
-        let proxy = Arc::new(store.proxy(&vec![7_u32; 100]).unwrap().evict_on_resolve());
+        let proxy = Arc::new(store.proxy(&vec![7_u32; 100]).unwrap().evict_on_resolve().unwrap());
         in_threads({
             let proxy = proxy.clone();
             move |_| assert_eq!(proxy.resolve().unwrap()[99], 7)

@@ -24,6 +24,7 @@ use crate::region::fork::Hook;
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::sys::latch::{Held, Latch};
 
+mod bond;
 mod lasting;
 
 use lasting::Object;
@@ -236,7 +237,7 @@ impl Listener {
     }
 }
 
-/// A waker in the list of a promise, until this is dropped.
+/// A waker in the list of a promise or a variable, until this is dropped.
 struct Listed {
     dictionary: Weak<Dictionary>,
     key: Key,
@@ -250,10 +251,14 @@ impl Drop for Listed {
         if self.process != std::process::id() {
             return;
         }
-        let removed = dictionary.with_promise(self.key, |promise| {
-            let is_it = |listener: &Listener| listener.number == self.number;
-            let at = promise.listeners.iter().position(is_it);
-            Ok(at.map(|at| promise.listeners.swap_remove(at)))
+        let removed = dictionary.with(self.key.object(), |shard| {
+            let listeners = match shard.get_mut(&self.key.object()) {
+                Some(Entry::Pending(promise)) => &mut promise.listeners,
+                Some(Entry::Variable(variable)) => &mut variable.listeners,
+                _ => return None,
+            };
+            let at = listeners.iter().position(|listener| listener.number == self.number);
+            at.map(|at| listeners.swap_remove(at))
         });
         drop(removed);
     }
@@ -382,7 +387,7 @@ impl Deferrable for LocalConnector {
     fn adopt(&self, key: Key, offer: Offer) -> Result<()> {
         self.owning(key)?.with_promise(key, |promise| {
             if promise.hands != offer.keeping() {
-                return Err(Error::NotOwner { token: "promise" });
+                return Err(Error::AlreadyAdopted { key });
             }
             promise.hands += 1;
             Ok(())
@@ -390,15 +395,28 @@ impl Deferrable for LocalConnector {
     }
 
     fn watch(&self, key: Key, waker: &Waker) -> Result<Watch> {
+        self.list(key, waker, |dictionary, listener| {
+            dictionary.with_promise(key, |promise| {
+                promise.listeners.extend(listener.take());
+                Ok(())
+            })
+        })
+    }
+}
+
+impl LocalConnector {
+    /// Has `list` take a listener, unless there is something to hear already.
+    fn list(
+        &self,
+        key: Key,
+        waker: &Waker,
+        list: impl FnOnce(&Dictionary, &mut Option<Listener>) -> Result<()>,
+    ) -> Result<Watch> {
         let dictionary = self.owning(key)?;
         let number = dictionary.next.fetch_add(1, Ordering::Relaxed);
         let process = std::process::id();
         let mut listener = Some(Listener { number, process, waker: waker.clone() });
-        let listed = dictionary.with_promise(key, |promise| {
-            promise.listeners.extend(listener.take());
-            Ok(())
-        });
-        if listed.is_err() {
+        if list(dictionary, &mut listener).is_err() || listener.is_some() {
             return Ok(Watch::over(waker));
         }
         let dictionary = Arc::downgrade(self.open()?);

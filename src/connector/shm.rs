@@ -258,6 +258,10 @@ impl Variables for ShmConnector {
         self.region()?.new_variable(fingerprint)
     }
 
+    fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        self.region()?.new_bound_variable(fingerprint)
+    }
+
     fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key> {
         self.region()?.open_variable(name, fingerprint)
     }
@@ -278,6 +282,12 @@ impl Variables for ShmConnector {
 
     fn wait_for_change(&self, key: Key, seen: u64, timeout: Option<Duration>) -> Result<Version> {
         self.region()?.wait_for_change(key, seen, timeout).map(Version::from)
+    }
+
+    /// Called once, as [`Deferrable::watch`] does.
+    fn watch_change(&self, key: Key, seen: u64, waker: &Waker) -> Result<Watch> {
+        let watch = self.region()?.watch_change(key, seen, waker)?;
+        Ok(watch.map_or_else(|| Watch::over(waker), Watch::new))
     }
 }
 

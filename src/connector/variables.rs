@@ -1,9 +1,12 @@
 //! What changes: variables, each of which names the current one of many versions.
 
+use std::task::Waker;
 use std::time::Duration;
 
-use crate::connector::{Block, Connector, Fill};
-use crate::error::Result;
+#[cfg(doc)]
+use crate::connector::Lasting;
+use crate::connector::{Block, Connector, Fill, LOOK_AGAIN, Watch};
+use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 
@@ -48,6 +51,16 @@ pub trait Variables: Connector {
     /// A variable that was never set, for values of this type.
     fn new_variable(&self, fingerprint: Fingerprint) -> Result<Key>;
 
+    /// The same, bound to this process from its first instant, as by [`Lasting::bind_to_process`]. What is bound is set by
+    /// its process alone: for others that is [`NotOwner`](Error::NotOwner).
+    ///
+    /// A connector that knows of no owners keeps this: [`Unsupported`](Error::Unsupported).
+    fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        let _ = fingerprint;
+        let connector = self.config().kind();
+        Err(Error::Unsupported { connector, operation: "variables that go with a process" })
+    }
+
     /// The variable of that name; made if there is none. One of another type, or a name bound to something else, is
     /// [`TypeMismatch`](crate::Error::TypeMismatch).
     fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key>;
@@ -67,4 +80,14 @@ pub trait Variables: Connector {
 
     /// Waits for a version with a number above `seen` (0: any), and returns the current one; `None` waits without limit.
     fn wait_for_change(&self, key: Key, seen: u64, timeout: Option<Duration>) -> Result<Version>;
+
+    /// Has `waker` called, once or more often, when there is a version with a number above `seen`, or the variable is gone,
+    /// until the watch is dropped; at once where that is so already. Whoever is called looks with
+    /// [`wait_for_change`](Variables::wait_for_change) and no time to wait.
+    ///
+    /// A connector that is told of nothing keeps this: its wakers are called every 10 ms.
+    fn watch_change(&self, key: Key, seen: u64, waker: &Waker) -> Result<Watch> {
+        let _ = (key, seen);
+        Watch::every(LOOK_AGAIN, waker)
+    }
 }

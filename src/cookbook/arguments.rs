@@ -16,7 +16,7 @@
 //!
 //! let store = Store::builder("jobs").connector(LocalConnector::new()).register().open()?;
 //! for count in [3, 100_000] {
-//!     let argument = store.auto(&vec![1_u64; count])?.evict_on_resolve(); // one receiver, once
+//!     let argument = store.auto(&vec![1_u64; count])?.evict_on_resolve()?; // one receiver, once
 //!     let message = postcard::to_stdvec(&argument)?;
 //!     assert!(message.len() < 100);
 //!     assert_eq!(job(&message), count as u64);

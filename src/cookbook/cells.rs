@@ -104,6 +104,38 @@
 //! # Ok::<(), inplace::Error>(())
 //! ```
 //!
+//! # Await the changes
+//!
+//! Under any runtime; one thread of the process waits for all cells and promises. Dropped, as the slower branch of a `select!`
+//! is, a wait has taken nothing.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{Cell, RegionOptions, Store};
+//!
+//! async fn last(percent: Cell<u32>) -> inplace::Result<u64> {
+//!     let mut seen = 0;
+//!     loop {
+//!         let current = percent.changed(seen).await?;
+//!         seen = current.version;
+//!         if *current.value == 100 {
+//!             return Ok(seen);
+//!         }
+//!     }
+//! }
+//!
+//! let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
+//! let store = Store::builder("awaited").connector(ShmConnector::new(region)).open()?;
+//! let percent = store.cell_new::<u32>()?;
+//! let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build()?;
+//! let followed = runtime.spawn(last(percent.clone()));
+//! for done in [25, 50, 75, 100] {
+//!     percent.set(&done)?;
+//! }
+//! assert_eq!(runtime.block_on(followed)??, 4);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Send a cell
 //!
 //! The handle goes through serde as a proxy does, and finds its store by itself.

@@ -25,6 +25,27 @@
 //! # Ok::<(), inplace::Error>(())
 //! ```
 //!
+//! # Leave nothing behind
+//!
+//! A proxy that waits and evicts: whoever uses it first has the value, and nobody needs to evict it.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{Error, Proxy, RegionOptions, Store};
+//!
+//! let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
+//! let store = Store::builder("for-one").connector(ShmConnector::new(region)).register().open()?;
+//! let (promise, future) = store.promise::<String>()?;
+//! let message = postcard::to_stdvec(&future.proxy().evict_on_resolve()?)?; // before there is a value
+//! promise.set(&"once".into())?;
+//!
+//! let (first, second): (Proxy<String>, Proxy<String>) = (postcard::from_bytes(&message)?, postcard::from_bytes(&message)?);
+//! assert_eq!(first.as_str(), "once");
+//! assert!(matches!(second.resolve(), Err(Error::NotFound { .. })));
+//! assert!(!store.exists(future.key())?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Say that there will be no value, and why
 //!
 //! ```
@@ -64,7 +85,7 @@
 //!     ForkResult::Child => {
 //!         let [kept, broken] = messages.map(|message| {
 //!             let token: PromiseToken<u64> = postcard::from_bytes(&message).unwrap();
-//!             Promise::adopt(token).unwrap()
+//!             token.adopt().unwrap()
 //!         });
 //!         kept.set(&42).unwrap();
 //!         raise(Signal::SIGKILL).unwrap();

@@ -71,7 +71,7 @@
 //! promise.set(&value)?;
 //! future.wait(Some(Duration::from_secs(1)))?;
 //! let _ = (future.try_get()?.is_some(), future.proxy(), future.evict()?);
-//! Promise::adopt(promise.into_token()?)?.fail("why")?;
+//! promise.into_token()?.adopt()?.fail("why")?;
 //! store.with_codec(Serde).promise::<Vec<u8>>()?.0.cancel()?;
 //!
 //! // Lifetimes, ownership, arguments, cells.

@@ -20,10 +20,10 @@
 //! # Ok::<(), inplace::Error>(())
 //! ```
 //!
-//! # Put a new version in its place
+//! # Change it
 //!
-//! Who has the old one keeps it. The new one has another key: for readers that are to find it by themselves, a
-//! [cell](super::cells) is better.
+//! Whoever was given a proxy or the key finds the newest value, and who has an old one keeps it. Nobody but the owner sets it;
+//! for many who set a value there are [cells](super::cells).
 //!
 //! ```
 //! use inplace::connector::ShmConnector;
@@ -32,11 +32,12 @@
 //! let region = RegionOptions::new().capacity(1 << 20).anonymous()?;
 //! let store = Store::builder("versions").connector(ShmConnector::new(region)).open()?;
 //! let mut weights = store.own(&vec![0.0_f64, 0.0])?;
-//! let (start, old_key) = (weights.borrow(), weights.key());
+//! let (start, proxy) = (weights.borrow(), weights.proxy()); // for others, now
+//! let follower = store.cell_from_key::<Vec<f64>>(weights.key()); // for those who want to hear of every change
 //! let next: Vec<f64> = weights.iter().map(|weight| weight.to_native() + 0.5).collect();
 //! weights.update(&next)?;
-//! assert_eq!((start[0].to_native(), weights[0].to_native()), (0.0, 0.5));
-//! assert!(!store.exists(old_key)?);
+//! assert_eq!((start[0].to_native(), weights[0].to_native(), proxy[0].to_native()), (0.0, 0.5, 0.5));
+//! assert_eq!(follower.wait_for_change(1, None)?.version, 2);
 //! # Ok::<(), inplace::Error>(())
 //! ```
 //!

@@ -101,7 +101,8 @@ impl<T: ?Sized, C: Codec<T>> Future<T, C> {
         self.proxy.key()
     }
 
-    /// A proxy of the value, which may be there or not: using it waits.
+    /// A proxy of the value, which may be there or not: using it waits. With
+    /// [`evict_on_resolve`](Proxy::evict_on_resolve) it waits and takes the value then.
     #[must_use]
     pub fn proxy(&self) -> Proxy<T, C> {
         self.proxy.clone()
@@ -135,9 +136,9 @@ impl<T: ?Sized, C: Codec<T>> Future<T, C> {
 }
 
 impl<T: ?Sized, C: Codec<T>> From<Proxy<T, C>> for Future<T, C> {
-    /// Waits for the object of the proxy.
+    /// Waits for the object of the proxy, and leaves it where it is.
     fn from(proxy: Proxy<T, C>) -> Self {
-        Self { proxy: proxy.wait_on_resolve() }
+        Self { proxy: proxy.only_waiting() }
     }
 }
 

@@ -9,12 +9,12 @@ use crate::error::{Error, Result};
 use crate::future::{Future, PromiseToken};
 use crate::key::Key;
 use crate::proxy::Proxy;
-use crate::store::{Inner, registry};
+use crate::store::Inner;
 use crate::sync::{AtomicBool, Ordering};
 
 /// Owes a value to whoever waits for it. Set it, fail it, or cancel it; dropped, it is cancelled.
 ///
-/// It belongs to the process that made or [adopted](Promise::adopt) it, and breaks with it. The copy a forked child has is
+/// It belongs to the process that made or [adopted](PromiseToken::adopt) it, and breaks with it. The copy a forked child has is
 /// nobody's: using it is [`Error::NotOwner`], dropping it does nothing.
 ///
 /// ```
@@ -49,20 +49,7 @@ impl<T: ?Sized, C: Codec<T>> Promise<T, C> {
         Self { store, key, process, is_settled, marker: PhantomData }
     }
 
-    /// Takes over a promise that another process sent: from now on it is this one's, and does not break when the other
-    /// ends. Of several that have copies of the token, one gets it.
-    ///
-    /// # Errors
-    /// [`Error::Broken`] when the sender is dead, [`Error::NotOwner`] when somebody else has adopted it,
-    /// [`Error::NotFound`] when the object was evicted, and those of opening its store.
-    pub fn adopt(token: PromiseToken<T, C>) -> Result<Self> {
-        let (reference, offer) = token.into_parts();
-        let store = registry::resolve(&reference.store, reference.key)?;
-        store.deferrable()?.adopt(reference.key, offer)?;
-        Ok(Self::new(store, reference.key))
-    }
-
-    /// What to send in place of the promise. Until somebody [adopts](Promise::adopt) it, the promise is kept by this
+    /// What to send in place of the promise. Until somebody [adopts](PromiseToken::adopt) it, the promise is kept by this
     /// process, and breaks when it ends.
     ///
     /// # Errors

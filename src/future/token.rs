@@ -8,24 +8,26 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::codec::{Archive, Codec};
 use crate::connector::Offer;
 use crate::error::Result;
+use crate::future::Promise;
 use crate::key::Key;
 use crate::proxy::ProxyRef;
+use crate::store::registry;
 
-/// A promise on its way: send it through serde, and [adopt](crate::Promise::adopt) it where it arrives.
+/// A promise on its way: send it through serde, and [adopt](PromiseToken::adopt) it where it arrives.
 ///
 /// Sent and never adopted, it is a promise of its sender still, and breaks when that ends: whoever waits hears
 /// [`Error::Broken`](crate::Error::Broken). Copied, it is good for one adoption.
 ///
 /// ```
 /// use inplace::connector::LocalConnector;
-/// use inplace::{Promise, PromiseToken, Store};
+/// use inplace::{PromiseToken, Store};
 ///
 /// let store = Store::builder("tokens").connector(LocalConnector::new()).register().open()?;
 /// let (promise, future) = store.promise::<Vec<u8>>()?;
 /// let sent = postcard::to_stdvec(&promise.into_token()?)?;
 ///
 /// let received: PromiseToken<Vec<u8>> = postcard::from_bytes(&sent)?;
-/// Promise::adopt(received)?.set(&vec![7; 3])?;
+/// received.adopt()?.set(&vec![7; 3])?;
 /// assert_eq!(future.wait(None)?.as_slice(), [7; 3]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -47,14 +49,26 @@ impl<T: ?Sized, C> PromiseToken<T, C> {
         Self { reference, offer, marker: PhantomData }
     }
 
-    pub(super) fn into_parts(self) -> (ProxyRef, Offer) {
-        (self.reference, self.offer)
-    }
-
     /// The key of the value.
     #[must_use]
     pub fn key(&self) -> Key {
         self.reference.key
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> PromiseToken<T, C> {
+    /// Makes the promise this process's: from now on it does not break when the sender ends. Of several that have copies of
+    /// the token, one gets it.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyAdopted`](crate::Error::AlreadyAdopted) when another was faster,
+    /// [`Error::Broken`](crate::Error::Broken) when the sender is dead, [`Error::NotFound`](crate::Error::NotFound) when the
+    /// object was evicted, [`Error::AlreadySet`](crate::Error::AlreadySet), and those of opening its store.
+    pub fn adopt(self) -> Result<Promise<T, C>> {
+        let ProxyRef { key, store, .. } = self.reference;
+        let store = registry::resolve(&store, key)?;
+        store.deferrable()?.adopt(key, self.offer)?;
+        Ok(Promise::new(store, key))
     }
 }
 

@@ -19,7 +19,8 @@ pub(crate) struct Slot {
     pub(crate) len: AtomicU64,
     /// What type they are.
     pub(crate) fingerprint: AtomicU64,
-    /// The predecessor of a version, while its set is unfinished: a [`Link`].
+    /// The predecessor of a version, while its set is unfinished: a [`Link`]. Of a variable that was offered: a number that
+    /// goes up with every offer.
     pub(crate) link: AtomicU64,
     /// Of a version: the word it stands in, a [`Place`].
     pub(crate) place: AtomicU64,
@@ -44,12 +45,18 @@ impl Slot {
         self.extra.store(number << KeeperWord::HANDS_SHIFT, Ordering::Release);
     }
 
-    /// Of an object that is pinned and offered: a number that no other offer of it has.
-    pub(crate) fn next_offer(&self) -> u64 {
-        let mut found = self.extra.load(Ordering::SeqCst);
+    /// Where the number of the last offer stands.
+    pub(crate) fn offer_of(&self, word: SlotWord) -> &AtomicU64 {
+        if word.has(VARIABLE) { &self.link } else { &self.extra }
+    }
+
+    /// Of an object or a variable that is pinned and offered: a number that no other offer of it has.
+    pub(crate) fn next_offer(&self, word: SlotWord) -> u64 {
+        let offer = self.offer_of(word);
+        let mut found = offer.load(Ordering::SeqCst);
         loop {
             let next = (found & !KeeperWord::KEEPER).wrapping_add(1 << KeeperWord::HANDS_SHIFT);
-            match self.extra.compare_exchange(found, next, Ordering::SeqCst, Ordering::SeqCst) {
+            match offer.compare_exchange(found, next, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return next,
                 Err(other) => found = other,
             }
@@ -108,6 +115,9 @@ pub(crate) const BOUND: u64 = 4;
 pub(crate) const DOOMED: u64 = 8;
 /// Its owner gave it up for whoever adopts it, and still answers for it until then.
 pub(crate) const OFFERED: u64 = 16;
+
+/// A variable that is bound until it has its name, no longer.
+pub(crate) const NAMING: u64 = 32;
 
 /// A deadline that somebody found passed: from then on nobody gets the object, and nobody extends it.
 pub(crate) const EXPIRED: u64 = u64::MAX;
@@ -248,6 +258,7 @@ impl fmt::Debug for SlotWord {
             .field("bound", &self.has(BOUND))
             .field("doomed", &self.has(DOOMED))
             .field("offered", &self.has(OFFERED))
+            .field("naming", &self.has(NAMING))
             .field("variable", &self.has(VARIABLE))
             .field("version", &self.has(VERSION))
             .finish()

@@ -9,8 +9,8 @@ use crate::layout::header::{Header, LISTENERS, RING};
 use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link, OFFERED,
-    ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+    BOUND, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link, NAMING,
+    OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -175,6 +175,7 @@ fn slot_words_and_ids_are_packed_as_documented() {
         ("BOUND", BOUND),
         ("DOOMED", DOOMED),
         ("OFFERED", OFFERED),
+        ("NAMING", NAMING),
         ("VARIABLE", VARIABLE),
         ("VERSION", VERSION),
     ];

@@ -14,7 +14,7 @@ use crate::codec::Codec;
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::proxy::{Access, Proxy};
+use crate::proxy::Proxy;
 use crate::store::Store;
 
 impl<C: Clone> Store<C> {
@@ -40,15 +40,16 @@ impl<C: Clone> Store<C> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use inplace::Store;
+    /// use inplace::{Deadline, Store};
     /// use inplace::connector::LocalConnector;
     ///
     /// let store = Store::builder("leased").connector(LocalConnector::new()).open()?;
-    /// let lease = store.lease(Duration::from_millis(20))?;
-    /// let key = lease.put("for a moment")?;
-    /// lease.extend(Duration::from_secs(60))?;
-    /// std::thread::sleep(Duration::from_millis(21));
+    /// let lease = store.lease(Duration::from_secs(60))?;
+    /// let key = lease.put("for a while")?;
+    /// lease.extend(Duration::from_secs(60))?; // two minutes
     /// assert!(store.exists(key)?);
+    /// lease.set_deadline(Deadline::after(Duration::ZERO))?;
+    /// assert!(!store.exists(key)?);
     /// # Ok::<(), inplace::Error>(())
     /// ```
     ///
@@ -129,7 +130,7 @@ trait Attach<C> {
     }
 
     fn take_on_proxy<T: ?Sized, D: Codec<T>>(&self, proxy: &Proxy<T, D>) -> Result<()> {
-        if proxy.access() == Access::Take {
+        if proxy.access().takes() {
             return Err(Error::EvictedOnResolve { key: proxy.key() });
         }
         self.take_on(proxy.key())

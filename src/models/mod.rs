@@ -10,6 +10,7 @@ mod arena;
 mod lifetimes;
 mod members;
 mod names;
+mod owned;
 mod pins;
 mod promises;
 mod scene;

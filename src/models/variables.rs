@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::fingerprint::Fingerprint;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{ObjectId, SlotWord};
+use crate::protocol::bell::{bell_of, listen};
 use crate::protocol::variable::{Awaited, Current};
 use crate::sync::Ordering;
 use crate::sys::futex;
@@ -16,7 +17,7 @@ use crate::sys::futex;
 const SIZE: Size = Size { objects: 6, units: 3, participants: 2 };
 const BYTES: Fingerprint = Fingerprint::BYTES;
 
-fn new(scene: &Scene) -> ObjectId {
+pub(super) fn new(scene: &Scene) -> ObjectId {
     scene.actor(0).new_variable(BYTES).expect("a slot is free")
 }
 
@@ -28,7 +29,7 @@ fn new_with(scene: &Scene, value: u64) -> ObjectId {
 }
 
 /// Gives it a value in a block of half a unit; `None` when the variable is gone.
-fn set(actor: &Actor<'_>, id: ObjectId, value: u64) -> Option<u64> {
+pub(super) fn set(actor: &Actor<'_>, id: ObjectId, value: u64) -> Option<u64> {
     match try_set(actor, (id, None), value) {
         Ok(number) => Some(number),
         Err(Refusal::Error(Error::NotFound { .. })) => None,
@@ -36,7 +37,7 @@ fn set(actor: &Actor<'_>, id: ObjectId, value: u64) -> Option<u64> {
     }
 }
 
-fn try_set(
+pub(super) fn try_set(
     actor: &Actor<'_>,
     variable: (ObjectId, Option<u64>),
     value: u64,
@@ -57,7 +58,7 @@ fn set_empty(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
 }
 
 /// The current version's number; `None` when the variable is gone or empty.
-fn number(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
+pub(super) fn number(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
     match actor.read_variable(id).expect("nothing is corrupt") {
         Current::Version(version) => Some(version.number),
         Current::Gone | Current::Empty => None,
@@ -65,7 +66,7 @@ fn number(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
 }
 
 /// The value and its number; `None` when the variable is gone or empty.
-fn read(actor: &Actor<'_>, id: ObjectId) -> Option<(u64, u64)> {
+pub(super) fn read(actor: &Actor<'_>, id: ObjectId) -> Option<(u64, u64)> {
     match actor.read_variable(id).expect("nothing is corrupt") {
         Current::Version(version) => Some((value_of(&version.pin), version.number)),
         Current::Gone | Current::Empty => None,
@@ -73,7 +74,7 @@ fn read(actor: &Actor<'_>, id: ObjectId) -> Option<(u64, u64)> {
 }
 
 /// Waits as `Region::wait_for_change` does, but that nothing is lost in a slice: a wake that does not come is a deadlock.
-fn wait(scene: &Scene, p: u32, id: ObjectId, seen: u64) -> Option<u64> {
+pub(super) fn wait(scene: &Scene, p: u32, id: ObjectId, seen: u64) -> Option<u64> {
     loop {
         match scene.actor(p).look_for_change(id, seen).expect("nothing is corrupt") {
             Awaited::Version(version) => return Some(value_of(&version.pin)),
@@ -82,6 +83,19 @@ fn wait(scene: &Scene, p: u32, id: ObjectId, seen: u64) -> Option<u64> {
                 futex::wait_low(&slot.extra, change, None);
             }
         }
+    }
+}
+
+/// Waits as the thread of `region::watch` does, for one variable: a ring that does not come is a deadlock.
+fn listen_for(scene: &Scene, p: u32, id: ObjectId, seen: u64) -> Option<u64> {
+    let bell = &scene.segment.header().bells[bell_of(id.slot())];
+    let actor = scene.actor(p);
+    loop {
+        let heard = listen(bell);
+        if !actor.is_unchanged(id, seen) {
+            return number(&actor, id);
+        }
+        futex::wait(bell, heard);
     }
 }
 
@@ -429,6 +443,50 @@ fn a_variable_whose_maker_is_dead_is_set_and_stays_or_is_gone() {
         scene.assert_settled();
         assert_eq!(number(&scene.actor(0), id), is_set);
         assert_eq!(scene.actor(0).lookup("name").unwrap(), is_set.map(|_| id));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn who_listens_for_a_change_hears_the_bell_of_a_set() {
+    explore("set | listen", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene);
+        let listener = spawn(&scene, move |s| listen_for(s, 1, id, 0));
+        assert_eq!(set_empty(&scene.actor(0), id), Some(1));
+        assert_eq!(listener.join().unwrap(), Some(1));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn who_listens_for_a_change_hears_of_the_end_of_a_variable_that_somebody_is_setting() {
+    explore("evict, pinned | listen", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene);
+        let setters = scene.actor(0).pin_variable(id).unwrap().expect("it is there");
+        let listener = spawn(&scene, move |s| listen_for(s, 1, id, 0));
+        assert!(scene.actor(0).evict(id));
+        assert_eq!(listener.join().unwrap(), None);
+        drop(setters);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_setter_killed_before_it_rings_leaves_nobody_asleep_who_listens() {
+    explore_deaths("set, killed; reap, or set | listen", |accesses, deaths| {
+        let scene = Scene::new(Size { participants: 3, ..SIZE });
+        let id = new(&scene);
+        let listener = spawn(&scene, move |s| listen_for(s, 1, id, 0));
+        mortal(&scene, (2, accesses), deaths, |actor| {
+            let _ = set_empty(actor, id);
+        });
+        scene.reap();
+        if number(&scene.actor(0), id).is_none() {
+            set_empty(&scene.actor(0), id).unwrap();
+        }
+        assert_eq!(listener.join().unwrap(), Some(1));
         scene.assert_all_returns();
     });
 }

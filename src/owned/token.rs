@@ -43,8 +43,9 @@ impl<T: ?Sized, C: Codec<T>> OwnedToken<T, C> {
         let process = lasting.process()?;
         // Looked at first: what can not be used is not taken from whoever can.
         let view = store.get::<C, T>(key)?.ok_or(Error::NotFound { key })?;
+        let current = store.current::<C, T>(key)?;
         lasting.adopt(key, self.offer)?;
-        Ok(Owned { view, key, store, process, is_armed: true })
+        Ok(Owned::of((store, key), process, (view, current)))
     }
 }
 

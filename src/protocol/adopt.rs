@@ -40,12 +40,12 @@ impl Actor<'_> {
         offered: KeeperWord,
         sender_lives: impl FnOnce() -> Result<bool>,
     ) -> Result<()> {
-        let not_owner = Error::NotOwner { token: "promise" };
+        let used_up = || Error::AlreadyAdopted { key: self.key(id) };
         let slot = self.segment.slot(id.slot());
         let slot = slot.ok_or_else(|| Error::NotFound { key: self.key(id) })?;
         self.promised(id, slot)?;
         let mine = offered.adopted_by(self.me).filter(|_| offered.generation() == id.generation());
-        let Some(mine) = mine else { return Err(not_owner) };
+        let Some(mine) = mine else { return Err(used_up()) };
         let adopted =
             slot.extra.compare_exchange(offered.0, mine.0, Ordering::SeqCst, Ordering::SeqCst);
         match adopted {
@@ -59,7 +59,7 @@ impl Actor<'_> {
             },
             // The sender was reaped.
             Err(found) if KeeperWord(found).keeper().is_none() => Err(self.unkept(id, slot)),
-            Err(_) => Err(not_owner),
+            Err(_) => Err(used_up()),
         }
     }
 

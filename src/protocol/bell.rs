@@ -1,5 +1,5 @@
-//! Waking: who sleeps on one promise sleeps on its slot's word, who waits for many sleeps on *bells*, of which every slot
-//! has one by its number.
+//! Waking: who sleeps on one promise sleeps on its slot's word, on one variable on its count of changes; who waits for many
+//! sleeps on *bells*, of which every slot has one by its number.
 //!
 //! ```text
 //! wake:  the word of the slot has changed, and WAITERS was in it · wake the word · LISTENERS in the bell? add a ring, take
@@ -30,7 +30,7 @@ impl Actor<'_> {
     /// Wakes those who sleep on a slot whose word says that there may be some.
     pub(crate) fn wake_if_waited_for(&self, index: u32, slot: &Slot, word: SlotWord) {
         match word.has(WAITERS) {
-            true if word.has(VARIABLE) => wake_variable(slot),
+            true if word.has(VARIABLE) => self.wake_variable(index, slot),
             true => self.wake(index, slot),
             false => {}
         }
@@ -45,16 +45,18 @@ impl Actor<'_> {
     /// [`wake`](Self::wake) for one who has woken already, or was killed before: perhaps after it took LISTENERS out.
     pub(crate) fn wake_again(&self, index: u32, slot: &Slot, word: SlotWord) {
         if word.has(VARIABLE) {
-            return wake_variable(slot);
+            self.wake_variable(index, slot);
+        } else {
+            self.wake(index, slot);
         }
-        self.wake(index, slot);
         futex::wake(&self.segment.header().bells[bell_of(index)], u32::MAX >> 1);
     }
-}
 
-/// Wakes those who wait for a variable to change.
-pub(crate) fn wake_variable(slot: &Slot) {
-    futex::wake_low(&slot.extra, u32::MAX >> 1);
+    /// Wakes those who wait for a variable to change.
+    pub(crate) fn wake_variable(&self, index: u32, slot: &Slot) {
+        futex::wake_low(&slot.extra, u32::MAX >> 1);
+        ring(&self.segment.header().bells[bell_of(index)]);
+    }
 }
 
 fn ring(bell: &AtomicU32) {

@@ -1,11 +1,12 @@
-//! Bonds: objects that go with a process, and how one process hands such an object to another.
+//! Bonds: objects and variables that go with a process, and how one process hands them to another. READY stands for VARIABLE,
+//! too: what is said of its versions is in [`variable`](crate::protocol::variable).
 //!
 //! ```text
 //! put:    W4 word = READY(me, BOUND): there is no instant without the bond
 //! bind:   CAS READY, no owner -> READY(me, BOUND)
 //! lift:   CAS READY(me, BOUND) -> READY, no owner
-//! offer:  O1 n = the next offer in extra (CAS) · O2 CAS READY(me, BOUND) -> READY(me, BOUND, OFFERED); the token says n
-//! adopt:  A1 load word: READY(s, BOUND, OFFERED) · A2 load extra: n? · A3 CAS that word -> READY(me, BOUND)
+//! offer:  O1 n = the next offer in extra, of a variable in link (CAS) · O2 CAS READY(me, BOUND) -> READY(me, BOUND, OFFERED); the token says n
+//! adopt:  A1 load word: READY(s, BOUND, OFFERED) · A2 load that word of the slot: n? · A3 CAS that word -> READY(me, BOUND)
 //! end:    CAS READY(p, BOUND) -> RETIRED, whether OFFERED or not (evict_bound): who leaves, and the reaper
 //! ```
 //!
@@ -19,7 +20,7 @@
 use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{BOUND, OFFERED, ObjectId, Slot, SlotWord};
+use crate::layout::slot::{BOUND, NAMING, OFFERED, ObjectId, Slot, SlotWord, State};
 use crate::sync::Ordering;
 
 const OWNED: &str = "object";
@@ -42,11 +43,12 @@ impl Actor<'_> {
     /// Offers an object of this participant's to whoever adopts it; the number of the offer.
     pub(crate) fn offer_bond(&self, id: ObjectId) -> Result<u64> {
         // Pinned: in the slot of another object the number would be something else.
-        let _pin = self.pin(id)?.ok_or_else(|| Error::NotFound { key: self.key(id) })?;
+        let pin = self.pin(id)?.map_or_else(|| self.pin_variable(id), |pin| Ok(Some(pin)))?;
+        let _pin = pin.ok_or_else(|| Error::NotFound { key: self.key(id) })?;
         let mut number = 0;
         self.rebind(id, |slot, word| {
             let offered = self.mine(word)?.with(OFFERED);
-            number = slot.next_offer();
+            number = slot.next_offer(word);
             Ok(offered)
         })?;
         Ok(number)
@@ -57,7 +59,7 @@ impl Actor<'_> {
         self.rebind(id, |slot, word| {
             // The number after the word: a later offer's would else be taken for this one.
             let is_offered = word.has(BOUND) && word.has(OFFERED);
-            if !is_offered || slot.extra.load(Ordering::SeqCst) != number {
+            if !is_offered || slot.offer_of(word).load(Ordering::SeqCst) != number {
                 return Err(Error::AlreadyAdopted { key: self.key(id) });
             }
             Ok(word.owned_by(self.me).without(OFFERED))
@@ -69,9 +71,11 @@ impl Actor<'_> {
     pub(crate) fn evict_mine(&self, id: ObjectId) -> bool {
         let Some(slot) = self.segment.slot(id.slot()) else { return false };
         // The word that was seen, never the object by its key: it may be another's by then.
-        self.ready_word(id, slot).is_some()
-            && self
-                .retire_if(id.slot(), slot, |word| word.is_ready(id) && word.is_bound_to(self.me))
+        let is_it = |word: SlotWord| word.is_ready(id) || word.is_in(State::Variable, id);
+        self.bindable_word(id, slot).is_some()
+            && self.retire_and_announce(id.slot(), slot, |word| {
+                is_it(word) && word.is_bound_to(self.me)
+            })
     }
 
     /// Evicts all that is bound to a participant that ends.
@@ -88,7 +92,20 @@ impl Actor<'_> {
         if is_mine { Ok(word) } else { Err(Error::NotOwner { token: OWNED }) }
     }
 
-    /// CAS loop from READY to what `change` makes of it; whether that is something else.
+    /// The word of what may be bound: an object, or a variable that is not about to get its name.
+    fn bindable_word(&self, id: ObjectId, slot: &Slot) -> Option<SlotWord> {
+        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if word.is_in(State::Variable, id) {
+            if word.has(NAMING) {
+                self.keep_variable(id);
+                word = SlotWord(slot.word.load(Ordering::SeqCst));
+            }
+            return word.is_in(State::Variable, id).then_some(word);
+        }
+        self.ready_word(id, slot).filter(|word| !word.is_version())
+    }
+
+    /// CAS loop from READY or VARIABLE to what `change` makes of it; whether that is something else.
     fn rebind(
         &self,
         id: ObjectId,
@@ -97,8 +114,7 @@ impl Actor<'_> {
         let gone = || Error::NotFound { key: self.key(id) };
         let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
         loop {
-            let word = self.ready_word(id, slot).filter(|word| !word.is_version());
-            let word = word.ok_or_else(gone)?;
+            let word = self.bindable_word(id, slot).ok_or_else(gone)?;
             let next = change(slot, word)?;
             let rebound = next == word
                 || slot

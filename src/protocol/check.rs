@@ -10,8 +10,8 @@ use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, EXPIRED, KeeperWord, Link, OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE,
-    VERSION,
+    BOUND, EXPIRED, KeeperWord, Link, NAMING, OFFERED, ObjectId, Place, Slot, SlotWord, State,
+    VARIABLE, VERSION,
 };
 use crate::layout::unit::{Unit, UnitWord};
 use crate::segment::Segment;
@@ -23,7 +23,7 @@ use crate::sync::Ordering;
 pub struct Report {
     /// Objects that can be got, without the region's own.
     pub objects: u64,
-    /// Objects among them that go with a process.
+    /// Objects among them, and variables, that go with a process.
     pub bound: u64,
     /// Objects among them that have a deadline.
     pub leased: u64,
@@ -147,9 +147,9 @@ impl<'a> Walk<'a> {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         let block = BlockRef(slot.block.load(Ordering::SeqCst));
         let pins = self.pins_of(index);
-        let may_be_bound = word.is(State::Ready) || word.is(State::Variable) && !word.has(OFFERED);
-        if word.has(BOUND | OFFERED) && !may_be_bound {
-            self.blame(format!("slot {index} ({word:?}) is bound and not READY"));
+        let may_be_bound = word.is(State::Ready) && !word.has(NAMING) || word.is(State::Variable);
+        if word.has(BOUND | OFFERED | NAMING) && !may_be_bound {
+            self.blame(format!("slot {index} ({word:?}) is bound, and neither READY nor VARIABLE"));
         }
         let Some(state) = word.state() else {
             return self.blame(format!("slot {index} has the unknown word {:#x}", word.0));
@@ -231,9 +231,16 @@ impl<'a> Walk<'a> {
                 self.report.leased += u64::from(deadline != 0);
             }
         }
-        self.report.bound += u64::from(word.has(BOUND));
-        if word.has(OFFERED) && !word.has(BOUND) {
-            self.blame(format!("slot {index} is offered to others, and bound to nobody"));
+        self.bond(index, word);
+    }
+
+    /// The bond of an object or a variable, if it has one.
+    fn bond(&mut self, index: u32, word: SlotWord) {
+        self.report.bound += u64::from(word.has(BOUND) && !word.has(NAMING));
+        if word.has(OFFERED | NAMING) && !word.has(BOUND) {
+            self.blame(format!(
+                "slot {index} ({word:?}) is offered or being named, and bound to nobody"
+            ));
         }
         if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
             let owner = word.owner();
@@ -245,12 +252,7 @@ impl<'a> Walk<'a> {
     fn variable(&mut self, index: u32, word: SlotWord) {
         self.report.variables += 1;
         let id = ObjectId::new(index, word.generation());
-        if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
-            let owner = word.owner();
-            self.blame(format!(
-                "slot {index} is a variable made for a name by {owner:?}, who is dead"
-            ));
-        }
+        self.bond(index, word);
         let is_broken = self.stays(|| {
             let current = self.actor.current_of(id);
             current.is_some_and(|current| {

@@ -16,7 +16,8 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, OFFERED, ObjectId, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+    BOUND, DOOMED, EVICTED, NAMING, OFFERED, ObjectId, Slot, SlotWord, State, VARIABLE, VERSION,
+    WAITERS,
 };
 use crate::pins;
 use crate::protocol::pin::Pin;
@@ -25,7 +26,7 @@ use crate::sync::Ordering;
 /// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
 /// those who sleep.
 pub(crate) fn retired(word: SlotWord) -> SlotWord {
-    word.with_state(State::Retired).without(EVICTED | BOUND | DOOMED | OFFERED)
+    word.with_state(State::Retired).without(EVICTED | BOUND | DOOMED | OFFERED | NAMING)
 }
 
 impl<'a> Actor<'a> {
@@ -81,18 +82,29 @@ impl<'a> Actor<'a> {
     /// Evicts what was bound to a participant that ended. The words that were seen, never the object by its key: it may
     /// have been bound to another meanwhile, or to nobody.
     pub(crate) fn evict_bound(&self, index: u32, slot: &Slot, ended: ParticipantId) {
+        let is_there = |word: SlotWord| word.is(State::Ready) || word.is(State::Variable);
+        self.retire_and_announce(index, slot, |word| {
+            is_there(word) && word.has(BOUND) && word.is_owned_by(ended)
+        });
+    }
+
+    /// [`retire_if`](Self::retire_if) for what may be a variable.
+    pub(super) fn retire_and_announce(
+        &self,
+        index: u32,
+        slot: &Slot,
+        is_wanted: impl Fn(SlotWord) -> bool,
+    ) -> bool {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         // Those who wait for it to change sleep on a word that only who has pinned it may change.
         let variable = word
             .is(State::Variable)
             .then(|| self.pin_variable(ObjectId::new(index, word.generation())));
-        let is_there = |word: SlotWord| word.is(State::Ready) || word.is(State::Variable);
-        let is_evicted = self.retire_if(index, slot, |word| {
-            is_there(word) && word.has(BOUND) && word.is_owned_by(ended)
-        });
+        let is_evicted = self.retire_if(index, slot, is_wanted);
         if let (true, Some(Ok(Some(pin)))) = (is_evicted, &variable) {
-            self.announce_change(pin.slot);
+            self.announce_change(index, pin.slot);
         }
+        is_evicted
     }
 
     /// CAS loop to RETIRED from a word that is as wanted; whether there was one.
@@ -203,7 +215,7 @@ impl<'a> Actor<'a> {
     #[inline]
     pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) {
         if word.has(VARIABLE) {
-            return self.evict_last_version(slot);
+            return self.evict_last_version(index, slot);
         }
         self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
     }

@@ -297,7 +297,7 @@ impl<'a> Actor<'a> {
 }
 
 /// Puts WAITERS into the word that was seen; `None` when it has changed.
-fn announced(slot: &Slot, word: SlotWord) -> Option<SlotWord> {
+pub(super) fn announced(slot: &Slot, word: SlotWord) -> Option<SlotWord> {
     let waited = word.with(WAITERS);
     let is_in = word == waited
         || slot.word.compare_exchange(word.0, waited.0, Ordering::SeqCst, Ordering::SeqCst).is_ok();

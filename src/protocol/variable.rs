@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! read: G1 load the variable's word, then cur · G2 pin what it names · G3 a version of this variable? else from G1
-//! set:  S1 claim slot n, bytes · S0 pin the variable · S2 old = cur, its number · S3 n.place, n.number = old's + 1,
+//! own:  new, with BOUND and my tag, and set: nobody knows of it before
+//! set:  S1 claim slot n, bytes · S0 pin the variable · S2 old = cur, its number · S2o NAMING? O4; bound: to me? · S3 n.place, n.number = old's + 1,
 //!       n.link = old or EMPTY, pin n, READY(me) · S4 CAS cur old -> n; lost: from S2, with another link · S5 evict old ·
 //!       S5c change + 1, wake · S6 n.link = none · S7 unpin n, then the variable
-//! wait: c = change · read; not newer? · CAS WAITERS in · sleep while change is c
-//! open: O1 name bound? keep that · O2 make one, BOUND to me · O3 bind the name unless it is bound; lost: evict mine, from
-//!       O1 · O4 keep it: CAS BOUND out
+//! wait: T1 c = change · T2 read; not newer? · T3 CAS WAITERS in · T4 sleep while change is c; or with the bell listened to before
+//!       T1: T5 change still c? · sleep on the bell
+//! open: O1 name bound? keep that · O2 make one, NAMING, BOUND to me · O3 bind the name unless it is bound; lost: evict mine,
+//!       from O1 · O4 keep it: CAS NAMING, BOUND out
 //! ```
 //!
 //! Killed with the link set: the reaper, before it clears the dead one's count of n, evicts `old` unless it is current, and
@@ -19,11 +21,11 @@ use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{
-    BOUND, Link, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+    BOUND, Link, NAMING, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
-use crate::protocol::bell::wake_variable;
 use crate::protocol::evict::retired;
 use crate::protocol::pin::Pin;
+use crate::protocol::promise::announced;
 use crate::protocol::write::Writing;
 use crate::sync::Ordering;
 use crate::writer::Fill;
@@ -77,6 +79,11 @@ impl<'a> Actor<'a> {
         self.make_variable(fingerprint, |word| word)
     }
 
+    /// The same, bound to this participant from its first instant.
+    pub(crate) fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<ObjectId, Refusal> {
+        self.make_variable(fingerprint, |word| word.owned_by(self.me).with(BOUND))
+    }
+
     fn make_variable(
         &self,
         fingerprint: Fingerprint,
@@ -108,7 +115,8 @@ impl<'a> Actor<'a> {
                 self.refuse_object(id, fingerprint)?;
                 continue;
             }
-            let id = self.make_variable(fingerprint, |word| word.owned_by(self.me).with(BOUND))?;
+            let naming = |word: SlotWord| word.owned_by(self.me).with(BOUND | NAMING);
+            let id = self.make_variable(fingerprint, naming)?;
             match self.bind_if(name, Some(id), |before| before.is_none()) {
                 Ok(None) if self.keep_variable(id) => return Ok(id),
                 // Somebody evicted it, whoever that may be.
@@ -123,14 +131,14 @@ impl<'a> Actor<'a> {
     }
 
     /// O4: makes sure that the variable does not end with who made it for a name; `false`: it is gone.
-    fn keep_variable(&self, id: ObjectId) -> bool {
+    pub(super) fn keep_variable(&self, id: ObjectId) -> bool {
         let Some(slot) = self.segment.slot(id.slot()) else { return false };
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         while word.is_in(State::Variable, id) {
-            if !word.has(BOUND) {
+            if !word.has(NAMING) {
                 return true;
             }
-            let kept = word.unowned().without(BOUND);
+            let kept = word.unowned().without(BOUND | NAMING);
             match slot.word.compare_exchange(word.0, kept.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => return true,
                 Err(found) => word = SlotWord(found),
@@ -263,6 +271,25 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// S2 and S2o. What is to be replaced is read before it is asked who may: who hands the variable over between has set it
+    /// before, or not at all, for the next owner's set makes S4 fail.
+    fn replaceable(
+        &self,
+        id: ObjectId,
+        slot: &Slot,
+        wanted: Option<u64>,
+    ) -> Result<(Option<ObjectId>, u64)> {
+        let found = self.predecessor(id, slot, wanted)?;
+        if !self.keep_variable(id) {
+            return Err(Error::NotFound { key: self.key(id) });
+        }
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if word.has(BOUND) && !word.is_bound_to(self.me) {
+            return Err(Error::NotOwner { token: "cell" });
+        }
+        Ok(found)
+    }
+
     /// S0 and S2 to S7.
     fn replace_version(
         &self,
@@ -272,10 +299,7 @@ impl<'a> Actor<'a> {
     ) -> Result<u64> {
         let gone = || Error::NotFound { key: self.key(id) };
         let variable = self.pin_variable(id)?.ok_or_else(gone)?;
-        if !self.keep_variable(id) {
-            return Err(gone());
-        }
-        let (mut old, number) = self.predecessor(id, variable.slot, wanted)?;
+        let (mut old, number) = self.replaceable(id, variable.slot, wanted)?;
         let mut number = number + 1;
         let (word, slot) = (writing.claimed.word, writing.claimed.slot);
         slot.place.store(Place::Variable(id).to_word(), Ordering::Relaxed);
@@ -286,7 +310,7 @@ impl<'a> Actor<'a> {
         let ready = SlotWord::new(word.generation(), State::Ready).owned_by(self.me).with(VERSION);
         let new = Candidate { pin, id: writing.publish_as(ready, len, fingerprint) };
         while !self.swap(variable.slot, old, new.id) {
-            match self.predecessor(id, variable.slot, wanted) {
+            match self.replaceable(id, variable.slot, wanted) {
                 Ok((predecessor, found)) => (old, number) = (predecessor, found + 1),
                 Err(error) => {
                     self.evict_version(new.id);
@@ -300,7 +324,7 @@ impl<'a> Actor<'a> {
         if let Some(old) = old {
             self.evict_version(old);
         }
-        self.announce_change(variable.slot);
+        self.announce_change(id.slot(), variable.slot);
         new.pin.slot.link.store(Link::NONE.0, Ordering::SeqCst);
         Ok(number)
     }
@@ -313,10 +337,35 @@ impl<'a> Actor<'a> {
     }
 
     /// S5c. The variable is pinned, or RECLAIMING by this participant: a slot used again may hold a number there.
-    pub(super) fn announce_change(&self, variable: &Slot) {
+    pub(super) fn announce_change(&self, index: u32, variable: &Slot) {
         variable.extra.fetch_add(1, Ordering::SeqCst);
         if SlotWord(variable.word.load(Ordering::SeqCst)).has(WAITERS) {
-            wake_variable(variable);
+            self.wake_variable(index, variable);
+        }
+    }
+
+    /// Whether a variable has no version with a higher number yet; whoever gives it one rings its bell, for a sleeper is
+    /// announced.
+    pub(crate) fn is_unchanged(&self, id: ObjectId, seen: u64) -> bool {
+        let Some(slot) = self.segment.slot(id.slot()) else { return false };
+        loop {
+            let change = slot.extra.load(Ordering::SeqCst);
+            let current = slot.block.load(Ordering::SeqCst);
+            let number = ObjectId::from_word(current)
+                .and_then(|current| self.segment.slot(current.slot()))
+                .map_or(0, Slot::number);
+            // The number was that of the current version if it is still the current one.
+            let is_newer = number > seen && slot.block.load(Ordering::SeqCst) == current;
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            if is_newer || !word.is_in(State::Variable, id) {
+                return false;
+            }
+            if number <= seen
+                && announced(slot, word).is_some()
+                && slot.extra.load(Ordering::SeqCst) == change
+            {
+                return true;
+            }
         }
     }
 
@@ -336,13 +385,7 @@ impl<'a> Actor<'a> {
             if !word.is_in(State::Variable, id) {
                 return Ok(Awaited::Gone);
             }
-            let waited = word.with(WAITERS);
-            if word == waited
-                || slot
-                    .word
-                    .compare_exchange(word.0, waited.0, Ordering::SeqCst, Ordering::SeqCst)
-                    .is_ok()
-            {
+            if announced(slot, word).is_some() {
                 return Ok(Awaited::Unchanged(slot, change));
             }
         }
@@ -359,7 +402,7 @@ impl<'a> Actor<'a> {
             let next = retired(word);
             match slot.word.compare_exchange(word.0, next.0, Ordering::SeqCst, Ordering::SeqCst) {
                 Ok(_) => {
-                    self.announce_change(slot);
+                    self.announce_change(id.slot(), slot);
                     return true;
                 }
                 Err(found) => word = SlotWord(found),
@@ -370,8 +413,8 @@ impl<'a> Actor<'a> {
 
     /// C6 for a variable that is RECLAIMING by this participant.
     #[cold]
-    pub(crate) fn evict_last_version(&self, variable: &Slot) {
-        self.announce_change(variable);
+    pub(crate) fn evict_last_version(&self, index: u32, variable: &Slot) {
+        self.announce_change(index, variable);
         if let Some(last) = ObjectId::from_word(variable.block.load(Ordering::SeqCst)) {
             self.evict_version(last);
         }
@@ -428,7 +471,7 @@ impl<'a> Actor<'a> {
         if let Place::Variable(variable) = place
             && let Ok(Some(variable)) = self.pin_variable(variable)
         {
-            self.announce_change(variable.slot);
+            self.announce_change(variable.id.slot(), variable.slot);
         }
     }
 }

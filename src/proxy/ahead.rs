@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use crate::codec::{Archive, Codec};
 use crate::error::Result;
-use crate::proxy::{Access, Proxy, pool};
+use crate::proxy::{Proxy, pool};
 use crate::store::Listening;
 
 const PAGE: usize = 4096;
@@ -159,7 +159,7 @@ impl<T: ?Sized + 'static, C: Codec<T>> Work<T, C> {
     /// `Pending`: the promise is, and this work is called when it is no more.
     fn resolve(self: &Arc<Self>) -> Poll<()> {
         let proxy = &self.proxy;
-        if proxy.access() == Access::Wait
+        if proxy.access().waits()
             && !proxy.is_resolved()
             && let Ok(store) = proxy.store()
             && store.deferrable().is_ok()
@@ -168,9 +168,12 @@ impl<T: ?Sized + 'static, C: Codec<T>> Work<T, C> {
             let mut listening = self.listening.lock().unwrap_or_else(PoisonError::into_inner);
             match store.poll_wait::<C, T>(proxy.key(), &waker, &mut listening) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(view)) => _ = proxy.resolved.install(view),
-                // Whoever waits has the cause.
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
+                Poll::Ready(found) => {
+                    // Whoever waits has the cause.
+                    if proxy.conclude(&store, found).is_err() {
+                        return Poll::Ready(());
+                    }
+                }
             }
         }
         if let Ok(view) = proxy.view() {

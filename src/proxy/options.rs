@@ -49,13 +49,13 @@ impl ProxyOptions {
 
     /// As [`Proxy::evict_on_resolve`].
     pub fn evict_on_resolve(mut self) -> Self {
-        self.access = Access::Take;
+        self.access = self.access.and_take();
         self
     }
 
     /// As [`Proxy::wait_on_resolve`].
     pub fn wait_on_resolve(mut self) -> Self {
-        self.access = Access::Wait;
+        self.access = self.access.and_wait();
         self
     }
 

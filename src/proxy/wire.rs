@@ -42,6 +42,11 @@ pub struct ProxyRef {
     pub store: StoreRef,
 }
 
+impl ProxyRef {
+    /// What the bytes of an archived one may be: its accesses are part of that.
+    pub(crate) const ARCHIVED: Fingerprint = Fingerprint::of("get, take, wait, wait_and_take");
+}
+
 /// What resolving a proxy does.
 #[derive(
     Clone,
@@ -66,6 +71,30 @@ pub enum Access {
     Take,
     /// Waits for an object that is promised.
     Wait,
+    /// Waits for an object that is promised, gets and evicts it: one taker gets it.
+    WaitAndTake,
+}
+
+impl Access {
+    /// Whether it evicts the object.
+    #[must_use]
+    pub fn takes(self) -> bool {
+        matches!(self, Self::Take | Self::WaitAndTake)
+    }
+
+    /// Whether it waits for an object that is promised.
+    #[must_use]
+    pub fn waits(self) -> bool {
+        matches!(self, Self::Wait | Self::WaitAndTake)
+    }
+
+    pub(super) fn and_take(self) -> Self {
+        if self.waits() { Self::WaitAndTake } else { Self::Take }
+    }
+
+    pub(super) fn and_wait(self) -> Self {
+        if self.takes() { Self::WaitAndTake } else { Self::Wait }
+    }
 }
 
 /// How a process that never saw a store finds it.
@@ -237,6 +266,7 @@ impl From<&ArchivedProxyRef> for ProxyRef {
             ArchivedAccess::Get => Access::Get,
             ArchivedAccess::Take => Access::Take,
             ArchivedAccess::Wait => Access::Wait,
+            ArchivedAccess::WaitAndTake => Access::WaitAndTake,
         };
         Self { key: Key::from(&archived.key), access, store: StoreRef::from(&archived.store) }
     }
@@ -290,7 +320,7 @@ impl<T: ?Sized, C: Codec<T>, D: Fallible + ?Sized> rkyv::Deserialize<Proxy<T, C>
 // itself.)
 unsafe impl<T: ?Sized + 'static, C: Codec<T>> Storable for Proxy<T, C> {
     const FINGERPRINT: Fingerprint =
-        Fingerprint::of_archived::<ArchivedProxy<T, C>>("inplace::Proxy");
+        Fingerprint::of_archived::<ArchivedProxy<T, C>>("inplace::Proxy").with(ProxyRef::ARCHIVED);
 
     fn type_name() -> String {
         format!("Proxy<{}>", C::type_name())

@@ -164,18 +164,18 @@ impl Region {
     /// let key = region.reserve()?;
     /// let offer = region.offer_promise(key)?; // sent, with the key, to another process
     /// region.adopt_promise(key, offer)?;
-    /// assert!(matches!(region.adopt_promise(key, offer), Err(Error::NotOwner { .. })), "good once");
+    /// assert!(matches!(region.adopt_promise(key, offer), Err(Error::AlreadyAdopted { .. })), "good once");
     /// # Ok::<(), inplace::Error>(())
     /// ```
     ///
     /// # Errors
-    /// [`Error::Broken`] when who offered it is dead, [`Error::NotOwner`] when somebody has adopted it,
+    /// [`Error::Broken`] when who offered it is dead, [`Error::AlreadyAdopted`] when somebody has adopted it,
     /// [`Error::AlreadySet`], [`Error::NotFound`].
     pub fn adopt_promise(&self, key: Key, offer: Offer) -> Result<()> {
         let id = self.object_id(key)?;
         let attachment = self.attachment;
         let offered = KeeperWord(offer.keeping);
-        let sender = offered.keeper().ok_or(Error::NotOwner { token: "promise" })?;
+        let sender = offered.keeper().ok_or(Error::AlreadyAdopted { key })?;
         attachment.actor()?.adopt_promise(id, offered, || {
             let sender = (sender, offer.incarnation);
             participants::is_still_alive(&attachment.segment, &attachment.source(), sender)

@@ -23,6 +23,11 @@ impl Region {
         self.relieved(0, |actor| actor.new_variable(fingerprint)).map(|id| self.key(id))
     }
 
+    /// The same, bound to this process from its first instant.
+    pub(crate) fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        self.relieved(0, |actor| actor.new_bound_variable(fingerprint)).map(|id| self.key(id))
+    }
+
     /// The variable a name is bound to; made, and bound, if it is bound to nothing.
     pub(crate) fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key> {
         names::check(name)?;

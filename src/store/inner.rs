@@ -125,7 +125,7 @@ impl Inner {
     }
 
     #[inline(always)]
-    fn write_through<C: Codec<T>, T: ?Sized, R>(
+    pub(super) fn write_through<C: Codec<T>, T: ?Sized, R>(
         &self,
         (codec, value): (C, &T),
         written: &mut usize,
@@ -232,7 +232,23 @@ impl Inner {
                 Ok(view) => Ok(Some(view)),
                 Err(error) => Err(error),
             },
-            Ok(None) => Ok(None),
+            Ok(None) => self.current::<C, T>(key),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The current version of the variable of that key, if there is one and it was set.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn current<C: Codec<T>, T: ?Sized>(
+        &self,
+        key: Key,
+    ) -> Result<Option<View<C::Target>>> {
+        let Some(variables) = self.connector.variables() else { return Ok(None) };
+        match variables.get_variable(key, C::FINGERPRINT) {
+            Ok(Some(version)) => self.view::<C, T>(version.key, version.block).map(Some),
+            // Of a member without variables.
+            Ok(None) | Err(Error::NotFound { .. } | Error::Unsupported { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::codec::Codec;
-use crate::connector::Block;
+use crate::connector::{Block, Fill};
 use crate::deadline::Term;
 use crate::error::{Error, Result};
 use crate::key::Key;
@@ -39,6 +39,20 @@ impl Inner {
         }
         let call = Call { operation: Operation::Put, key: None, items: 1 };
         let key = self.observed(call, || self.write((codec, value), &mut written))?;
+        self.tally_put::<C, T>(1, written);
+        Ok(key)
+    }
+
+    /// Has `put` store a value, as [`encoded`](Self::encoded) does: a put of its own kind.
+    pub(crate) fn put_by<C: Codec<T>, T: ?Sized>(
+        &self,
+        codec: C,
+        value: &T,
+        put: &impl Fn(usize, &mut Fill<'_>) -> Result<Key>,
+    ) -> Result<Key> {
+        let mut written = 0;
+        let call = Call { operation: Operation::Put, key: None, items: 1 };
+        let key = self.observe(call, || self.write_through((codec, value), &mut written, put))?;
         self.tally_put::<C, T>(1, written);
         Ok(key)
     }
@@ -138,16 +152,39 @@ impl Inner {
         })
     }
 
-    fn forget_and_evict(&self, key: Key) -> Result<bool> {
+    /// [`evict`](Self::evict) within another operation.
+    pub(crate) fn forget_and_evict(&self, key: Key) -> Result<bool> {
         self.forget(key);
         self.connector.evict(key)
     }
 
     /// [`get`](Self::get) within another operation.
     pub(crate) fn find<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
-        let block = self.connector.get(key)?;
-        self.tally_found::<C, T>(block.as_ref());
-        block.map(|block| self.view::<C, T>(key, block)).transpose()
+        match self.connector.get(key)? {
+            Some(block) => self.found_block::<C, T>(key, block).map(Some),
+            None => self.find_current::<C, T>(key),
+        }
+    }
+
+    fn found_block<C: Codec<T>, T: ?Sized>(
+        &self,
+        key: Key,
+        block: Block,
+    ) -> Result<View<C::Target>> {
+        self.tally_found::<C, T>(Some(&block));
+        self.view::<C, T>(key, block)
+    }
+
+    /// [`current`](Self::current) where there is no object.
+    #[cold]
+    fn find_current<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
+        let current = self.current::<C, T>(key)?;
+        match current.as_ref().map(View::block) {
+            Some(Some(block)) => self.tally_found::<C, T>(Some(block)),
+            Some(None) => {}
+            None => self.tally_found::<C, T>(None),
+        }
+        Ok(current)
     }
 
     fn find_batch<C: Codec<T>, T: ?Sized>(
@@ -155,19 +192,16 @@ impl Inner {
         keys: &[Key],
     ) -> Result<Vec<Option<View<C::Target>>>> {
         let blocks = self.connector.get_batch(keys)?;
-        let view = |(key, block): (&Key, Option<Block>)| {
-            self.tally_found::<C, T>(block.as_ref());
-            block.map(|block| self.view::<C, T>(*key, block)).transpose()
+        let view = |(key, block): (&Key, Option<Block>)| match block {
+            Some(block) => self.found_block::<C, T>(*key, block).map(Some),
+            None => self.find_current::<C, T>(*key),
         };
         keys.iter().zip(blocks).map(view).collect()
     }
 
     /// [`take`](Self::take) within another operation. The object is read first: one of another type, or one that cannot be
     /// decoded, is not lost to a failed attempt.
-    pub(crate) fn find_to_take<C: Codec<T>, T: ?Sized>(
-        &self,
-        key: Key,
-    ) -> Result<Option<View<C::Target>>> {
+    fn find_to_take<C: Codec<T>, T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>> {
         match self.find::<C, T>(key)? {
             Some(view) if self.forget_and_evict(key)? => Ok(Some(view)),
             _ => Ok(None),
@@ -184,10 +218,11 @@ impl Inner {
             Some(deferrable) => deferrable.wait(key, timeout),
             None => self.connector.get(key)?.ok_or(Error::NotFound { key }),
         };
-        if matches!(found, Ok(_) | Err(Error::NotFound { .. })) {
-            self.tally_found::<C, T>(found.as_ref().ok());
+        match found {
+            Ok(block) => self.found_block::<C, T>(key, block),
+            Err(gone @ Error::NotFound { .. }) => self.find_current::<C, T>(key)?.ok_or(gone),
+            Err(error) => Err(error),
         }
-        self.view::<C, T>(key, found?)
     }
 
     #[inline(always)]

@@ -10,7 +10,7 @@ use crate::key::Key;
 use crate::store::inner::{Inner, WASTE_MIN};
 use crate::view::View;
 
-/// Who is told of a promise, if anybody is.
+/// Who is told of a promise, or of a change, if anybody is.
 #[derive(Default)]
 pub(crate) struct Listening {
     told: Option<Told>,
@@ -28,6 +28,35 @@ impl Listening {
         self.told
             .as_ref()
             .is_some_and(|told| told.waker.will_wake(waker) && told.process == std::process::id())
+    }
+
+    /// The outcome of a look, or has `waker` called when it is worth another one.
+    pub(crate) fn poll<R>(
+        &mut self,
+        outcome: Result<R>,
+        waker: &Waker,
+        watch: impl FnOnce() -> Result<Watch>,
+    ) -> Poll<Result<R>> {
+        match outcome {
+            Err(Error::TimedOut { .. }) => {}
+            outcome => {
+                self.told = None;
+                return Poll::Ready(outcome);
+            }
+        }
+        if self.is_told(waker) {
+            return Poll::Pending;
+        }
+        // The old watch goes first: its waker is not to be called any more.
+        self.told = None;
+        match watch() {
+            Ok(watch) => {
+                let process = std::process::id();
+                self.told = Some(Told { waker: waker.clone(), process, _watch: watch });
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
     }
 }
 
@@ -64,25 +93,7 @@ impl Inner {
         waker: &Waker,
         listening: &mut Listening,
     ) -> Poll<Result<View<C::Target>>> {
-        match self.wait::<C, T>(key, Some(Duration::ZERO)) {
-            Err(Error::TimedOut { .. }) => {}
-            outcome => {
-                listening.told = None;
-                return Poll::Ready(outcome);
-            }
-        }
-        if listening.is_told(waker) {
-            return Poll::Pending;
-        }
-        // The old watch goes first: its waker is not to be called any more.
-        listening.told = None;
-        match self.deferrable().and_then(|deferrable| deferrable.watch(key, waker)) {
-            Ok(watch) => {
-                let process = std::process::id();
-                listening.told = Some(Told { waker: waker.clone(), process, _watch: watch });
-                Poll::Pending
-            }
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        let outcome = self.wait::<C, T>(key, Some(Duration::ZERO));
+        listening.poll(outcome, waker, || self.deferrable()?.watch(key, waker))
     }
 }

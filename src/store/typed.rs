@@ -21,7 +21,8 @@ impl<C> Store<C> {
 
     /// The object in place, for as long as the view lives; `None` when it was evicted or never existed.
     ///
-    /// An object put as another type is [`Error::TypeMismatch`](crate::Error::TypeMismatch).
+    /// The key of a [`Cell`](crate::Cell), or of what is [owned](Store::own), leads to its current value. An object put as
+    /// another type is [`Error::TypeMismatch`](crate::Error::TypeMismatch).
     #[inline]
     pub fn get<T: ?Sized>(&self, key: Key) -> Result<Option<View<C::Target>>>
     where

@@ -69,6 +69,40 @@ pub fn a_set_that_expects_another_version_is_a_conflict(subject: &Subject) {
     assert_eq!(&*there.get_variable(key, BYTES).unwrap().unwrap().block, b"second");
 }
 
+pub fn a_variable_of_a_process_is_handed_over_and_goes_with_its_owner(subject: &Subject) {
+    let (Some(here), second) = (subject.connector.variables(), subject.second()) else { return };
+    let (there, lasting) = (second.variables().unwrap(), subject.connector.lasting().unwrap());
+    let key = here.new_bound_variable(BYTES).unwrap();
+    assert_eq!(set(here, (key, None), b"first").unwrap(), 1);
+    assert_eq!(set(there, (key, None), b"of the same process").unwrap(), 2);
+    let version = there.get_variable(key, BYTES).unwrap().unwrap();
+    assert!(matches!(lasting.bind_to_process(version.key), Err(Error::NotFound { .. })));
+    let offer = lasting.offer(key).unwrap();
+    assert!(matches!(set(there, (key, None), b"given up"), Err(Error::NotOwner { .. })));
+    assert!(!lasting.evict_bound(key).unwrap());
+    second.lasting().unwrap().adopt(key, offer).unwrap();
+    assert!(matches!(lasting.adopt(key, offer), Err(Error::AlreadyAdopted { .. })));
+    assert_eq!(set(here, (key, None), b"adopted").unwrap(), 3);
+    if subject.reaches_processes {
+        let code = support::in_child(|| {
+            let is_refused = matches!(set(here, (key, None), b"x"), Err(Error::NotOwner { .. }));
+            i32::from(!is_refused || lasting.evict_bound(key).unwrap())
+        });
+        assert_eq!(code, 0, "a child owns nothing of its parent's");
+    }
+    lasting.unbind_from_process(key).unwrap();
+    assert!(matches!(lasting.offer(key), Err(Error::NotOwner { .. })));
+    assert!(lasting.bind_to_process(key).unwrap() && !lasting.bind_to_process(key).unwrap());
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| there.wait_for_change(key, 3, None).map(|_| ()));
+        std::thread::sleep(Duration::from_millis(5));
+        assert!(lasting.evict_bound(key).unwrap() && !second.exists(key).unwrap());
+        assert!(matches!(waiter.join().unwrap(), Err(Error::NotFound { .. })));
+    });
+    assert_eq!(*version.block, *b"of the same process");
+    assert!(matches!(lasting.bind_to_process(key), Err(Error::NotFound { .. })));
+}
+
 pub fn of_many_threads_that_count_none_is_lost(subject: &Subject) {
     let (Some(here), second) = (subject.connector.variables(), subject.second()) else { return };
     let there = second.variables().unwrap();

@@ -72,6 +72,7 @@ over! {
             a_failed_or_evicted_promise_is_an_error_for_everyone
             a_promise_that_is_set_and_evicted_at_once_is_gone
             a_dead_promiser_is_an_error_for_who_waits
+            of_many_who_wait_for_a_value_to_take_it_one_gets_it
             a_loan_is_an_object_when_it_is_published
         }
         capabilities {
@@ -80,6 +81,7 @@ over! {
         outcomes {
             a_promise_that_failed_says_why_and_a_cancelled_one_that_it_was
             whoever_watches_is_woken_when_there_is_something_to_hear
+            whoever_watches_a_variable_is_woken_when_it_changes_or_ends
             a_watch_that_is_dropped_or_late_calls_as_it_should
             of_several_who_adopt_a_promise_one_keeps_it
         }
@@ -98,6 +100,7 @@ over! {
         cells {
             a_variable_holds_what_was_set_last
             a_set_that_expects_another_version_is_a_conflict
+            a_variable_of_a_process_is_handed_over_and_goes_with_its_owner
             of_many_threads_that_count_none_is_lost
             whoever_waits_hears_of_a_change_and_of_an_evict
             a_name_leads_everybody_to_the_same_variable
@@ -107,6 +110,7 @@ over! {
             another_process_gets_what_was_put_here_and_puts_what_is_got_here
             of_many_processes_one_evicts_and_one_takes
             a_proxy_resolves_in_a_process_that_never_saw_its_store
+            of_many_processes_that_wait_for_a_value_to_take_it_one_gets_it
             a_killed_process_leaves_what_it_put_and_nothing_else
             a_forked_child_goes_on_with_its_parents_connector
             forks_in_the_midst_of_threads_disturb_nobody

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use inplace::connector::{Block, Deferrable};
+use inplace::connector::{Block, BlockWriter, Deferrable, Variables};
 use inplace::{Error, Fingerprint, Key};
 
 use crate::capabilities::is_told_of_promises;
@@ -81,6 +81,44 @@ pub fn a_promise_that_failed_says_why_and_a_cancelled_one_that_it_was(subject: &
     let broken = here.reserve().unwrap();
     here.fail(broken).unwrap();
     assert!(matches!(here.fail_with(broken, "late"), Err(Error::Broken { .. })));
+}
+
+pub fn whoever_watches_a_variable_is_woken_when_it_changes_or_ends(subject: &Subject) {
+    let (Some(here), second) = (subject.connector.variables(), subject.second()) else { return };
+    let there = second.variables().unwrap();
+    let key = here.new_variable(Fingerprint::BYTES).unwrap();
+    let change: [fn(&dyn Variables, Key); 3] = [
+        |variables, key| {
+            let fill = &mut |out: &mut BlockWriter<'_>| {
+                out.write(b"value");
+                Ok(())
+            };
+            variables.set_variable((key, None), (5, Fingerprint::BYTES), fill).unwrap();
+        },
+        |variables, key| {
+            let nothing = (0, Fingerprint::BYTES);
+            variables.set_variable((key, Some(1)), nothing, &mut |_| Ok(())).unwrap();
+        },
+        |variables, key| assert!(variables.evict(key).unwrap()),
+    ];
+    for (seen, change) in change.into_iter().enumerate() {
+        let watched = [here, there].map(|instance| {
+            let (calls, waker) = Calls::new();
+            (calls, instance.watch_change(key, seen as u64, &waker).unwrap())
+        });
+        let (dropped, waker) = Calls::new();
+        drop(here.watch_change(key, seen as u64, &waker).unwrap());
+        std::thread::sleep(Duration::from_millis(20));
+        let before = watched.each_ref().map(|(calls, _)| calls.count());
+        change(there, key);
+        eventually("both are woken", || {
+            watched.iter().zip(before).all(|((calls, _), before)| calls.count() > before)
+        });
+        assert_eq!(dropped.count(), 0, "nobody is called once its watch is dropped");
+        let (late, waker) = Calls::new();
+        let _watch = here.watch_change(key, seen as u64, &waker).unwrap();
+        eventually("it is so already", || late.count() > 0);
+    }
 }
 
 type End = fn(&dyn Deferrable, Key);
@@ -164,7 +202,8 @@ pub fn of_several_who_adopt_a_promise_one_keeps_it(subject: &Subject) {
         adopters.into_iter().map(|adopter| adopter.join().unwrap()).collect::<Vec<_>>()
     });
     assert_eq!(adopted.iter().filter(|outcome| outcome.is_ok()).count(), 1, "{adopted:?}");
-    let refused = |outcome: &inplace::Result<()>| matches!(outcome, Err(Error::NotOwner { .. }));
+    let refused =
+        |outcome: &inplace::Result<()>| matches!(outcome, Err(Error::AlreadyAdopted { .. }));
     assert_eq!(adopted.iter().filter(|outcome| refused(outcome)).count(), 3, "{adopted:?}");
     set(there, key, b"kept").unwrap();
     assert_eq!(&*here.wait(key, None).unwrap(), b"kept");

@@ -88,6 +88,9 @@ fn take(connector: &dyn Connector, keys: &[Key]) {
 
 fn resolve(proxy: &str) {
     let proxy: Proxy<Vec<u32>> = serde_json::from_str(proxy).unwrap();
+    if proxy.access().waits() {
+        support::say("waiting");
+    }
     match proxy.resolve() {
         Ok(numbers) => support::say(numbers.iter().map(|n| u64::from(n.to_native())).sum::<u64>()),
         Err(Error::NotFound { .. }) => support::say("gone"),
@@ -172,10 +175,45 @@ pub fn a_proxy_resolves_in_a_process_that_never_saw_its_store(subject: &Subject)
         };
         let mut other = Other::told("resolver", told(&proxy));
         assert_eq!(other.program.says(), (2 * len).to_string());
-        let taking = proxy.clone().evict_on_resolve();
+        let taking = proxy.clone().evict_on_resolve().unwrap();
         assert_eq!(Other::told("resolver", told(&taking)).program.says(), (2 * len).to_string());
         assert_eq!(Other::told("resolver", told(&proxy)).program.says(), "gone");
         assert!(!store.exists(proxy.key()).unwrap());
+    }
+}
+
+pub fn of_many_processes_that_wait_for_a_value_to_take_it_one_gets_it(subject: &Subject) {
+    if !subject.reaches_processes || subject.connector.deferrable().is_none() {
+        return;
+    }
+    let store =
+        Store::builder("conformance").shared_connector(subject.connector.clone()).open().unwrap();
+    for is_kept in [true, false] {
+        let (promise, future) = store.promise::<Vec<u32>>().unwrap();
+        let taker = serde_json::to_string(&future.proxy().evict_on_resolve().unwrap()).unwrap();
+        let mut others: Vec<_> = (0..3)
+            .map(|_| {
+                let config = subject.config.clone();
+                let proxy = Some(taker.clone());
+                Other::told("resolver", Told { config, keys: Vec::new(), proxy })
+            })
+            .collect();
+        others.iter_mut().for_each(|other| assert_eq!(other.program.says(), "waiting"));
+        std::thread::sleep(Duration::from_millis(20));
+        if is_kept {
+            promise.set(&vec![2; 50_000]).unwrap();
+        } else {
+            promise.fail("none today").unwrap();
+        }
+        let mut heard: Vec<_> =
+            others.iter_mut().map(|other| other.program.says().to_string()).collect();
+        heard.sort();
+        if is_kept {
+            assert_eq!(heard, ["100000", "gone", "gone"]);
+        } else {
+            assert!(heard.iter().all(|heard| heard.contains("none today")), "{heard:?}");
+        }
+        assert_eq!(future.evict().unwrap(), !is_kept);
     }
 }
 

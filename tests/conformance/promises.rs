@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use inplace::connector::Deferrable;
-use inplace::{Error, Fingerprint, Key};
+use inplace::connector::{Connector, Deferrable};
+use inplace::{Error, Fingerprint, Key, Proxy, Store};
 
 use crate::processes::Other;
 use crate::subject::Subject;
@@ -110,6 +110,54 @@ pub fn a_dead_promiser_is_an_error_for_who_waits(subject: &Subject) {
     assert!(after < Duration::from_secs(5), "{after:?}");
     assert!(matches!(set(here, owed, b"late"), Err(Error::Broken { .. })));
     assert_eq!(&*subject.connector.get(kept).unwrap().unwrap(), b"kept");
+}
+
+/// What a process or thread heard that resolved a proxy which waits and takes.
+fn wait_and_take(proxy: &Proxy<Vec<u32>>) -> Result<usize, Error> {
+    proxy.resolve().map(|numbers| numbers.len())
+}
+
+pub fn of_many_who_wait_for_a_value_to_take_it_one_gets_it(subject: &Subject) {
+    if subject.connector.deferrable().is_none() {
+        return;
+    }
+    let store = |connector: std::sync::Arc<dyn Connector>| {
+        Store::builder("conformance").shared_connector(connector).open().unwrap()
+    };
+    let stores = [store(subject.connector.clone()), store(subject.second())];
+    for round in 0..10 {
+        let (promise, future) = stores[0].promise::<Vec<u32>>().unwrap();
+        let takers: Vec<Proxy<Vec<u32>>> = (0..4)
+            .map(|at| {
+                stores[at % 2].future::<Vec<u32>>(future.key()).proxy().evict_on_resolve().unwrap()
+            })
+            .collect();
+        let heard: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> =
+                takers.iter().map(|taker| scope.spawn(|| wait_and_take(taker))).collect();
+            std::thread::sleep(Duration::from_millis(round % 3));
+            match round {
+                8 => promise.fail("no numbers").unwrap(),
+                9 => promise.cancel().unwrap(),
+                _ => promise.set(&vec![7; 3000]).unwrap(),
+            }
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let is_heard = |expected: fn(&Error) -> bool| {
+            heard.iter().filter(|heard| heard.as_ref().is_err_and(expected)).count()
+        };
+        match round {
+            8 => assert_eq!(is_heard(|error| matches!(error, Error::Failed { .. })), 4),
+            9 => assert_eq!(is_heard(|error| matches!(error, Error::Cancelled { .. })), 4),
+            _ => {
+                assert_eq!(heard.iter().filter(|it| matches!(it, Ok(3000))).count(), 1);
+                assert_eq!(is_heard(|error| matches!(error, Error::NotFound { .. })), 3);
+                assert!(!future.evict().unwrap(), "it was taken");
+            }
+        }
+        let evicted = future.evict().unwrap();
+        assert_eq!(evicted, round >= 8, "why there is no value is taken by nobody");
+    }
 }
 
 pub fn a_loan_is_an_object_when_it_is_published(subject: &Subject) {

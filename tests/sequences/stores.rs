@@ -44,7 +44,7 @@ where
         Access::Take => store.take::<T>(key)?,
         Access::Resolve => return Ok(seen(store.proxy_from_key::<T>(key).resolve()?.as_ref())),
         Access::ResolveAndEvict => {
-            let proxy = store.proxy_from_key::<T>(key).evict_on_resolve();
+            let proxy = store.proxy_from_key::<T>(key).evict_on_resolve().unwrap();
             return Ok(seen(proxy.resolve()?.as_ref()));
         }
     };

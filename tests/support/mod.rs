@@ -10,6 +10,7 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 pub mod futures;
+pub mod owners;
 pub mod payload;
 pub mod random;
 pub mod shared;

@@ -1,5 +1,7 @@
-//! How long objects of a dictionary stay. Bonds change hands within the process only: it is the owner of all of them.
+//! How long objects of a dictionary stay.
 
+use crate::connector::local::bond::{Bond, To};
+use crate::connector::local::variables::Variable;
 use crate::connector::local::{Dictionary, Entry, LocalConnector};
 use crate::connector::{Block, Fill, Lasting};
 use crate::deadline::{Deadline, Term};
@@ -13,20 +15,11 @@ pub(super) struct Object {
     pub(super) block: Block,
     deadline: Option<Deadline>,
     bond: Bond,
-    /// How often it was offered.
-    offers: u64,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Bond {
-    None,
-    Mine,
-    Offered,
 }
 
 impl From<Block> for Object {
     fn from(block: Block) -> Self {
-        Self { block, deadline: None, bond: Bond::None, offers: 0 }
+        Self { block, deadline: None, bond: Bond::NONE }
     }
 }
 
@@ -46,8 +39,12 @@ impl Dictionary {
         })
     }
 
-    fn rebind(&self, key: Key, change: impl FnOnce(&mut Object) -> Result<()>) -> Result<()> {
-        self.with_object(key, change).unwrap_or(Err(Error::NotFound { key }))
+    fn rebind(&self, key: Key, change: impl FnOnce(&mut Bond) -> Result<()>) -> Result<()> {
+        self.with(key.object(), |shard| match shard.get_mut(&key.object()) {
+            Some(Entry::Ready(object)) => change(&mut object.bond),
+            Some(Entry::Variable(variable)) => change(&mut variable.bond),
+            _ => Err(Error::NotFound { key }),
+        })
     }
 
     fn note(&self, deadline: Option<Deadline>) {
@@ -77,16 +74,6 @@ impl Dictionary {
     }
 }
 
-impl Object {
-    fn set_bond(&mut self, from: Bond, to: Bond) -> Result<()> {
-        if self.bond != from {
-            return Err(Error::NotOwner { token: "object" });
-        }
-        self.bond = to;
-        Ok(())
-    }
-}
-
 impl Lasting for LocalConnector {
     fn put_for(
         &self,
@@ -99,7 +86,7 @@ impl Lasting for LocalConnector {
         match term {
             Term::Unlimited => {}
             Term::Until(deadline) => object.deadline = Some(deadline),
-            Term::Process => object.bond = Bond::Mine,
+            Term::Process => object.bond = Bond::MINE,
         }
         let deadline = object.deadline;
         let key = dictionary.add(Entry::Ready(object));
@@ -116,48 +103,55 @@ impl Lasting for LocalConnector {
 
     fn bind_to_process(&self, key: Key) -> Result<bool> {
         let mut is_new = true;
-        self.owning(key)?.rebind(key, |object| match object.bond {
-            Bond::Mine => {
+        self.owning(key)?.rebind(key, |bond| match bond.to {
+            To::Me => {
                 is_new = false;
                 Ok(())
             }
-            _ => object.set_bond(Bond::None, Bond::Mine),
+            _ => bond.change(To::Nobody, To::Me),
         })?;
         Ok(is_new)
     }
 
     fn unbind_from_process(&self, key: Key) -> Result<()> {
-        self.owning(key)?.rebind(key, |object| object.set_bond(Bond::Mine, Bond::None))
+        self.owning(key)?.rebind(key, |bond| bond.change(To::Me, To::Nobody))
     }
 
     fn offer(&self, key: Key) -> Result<u64> {
         let mut number = 0;
-        self.owning(key)?.rebind(key, |object| {
-            object.set_bond(Bond::Mine, Bond::Offered)?;
-            object.offers = object.offers.wrapping_add(1);
-            number = object.offers;
+        self.owning(key)?.rebind(key, |bond| {
+            bond.change(To::Me, To::WhoeverAdopts)?;
+            bond.offers = bond.offers.wrapping_add(1);
+            number = bond.offers;
             Ok(())
         })?;
         Ok(number)
     }
 
     fn adopt(&self, key: Key, offer: u64) -> Result<()> {
-        self.owning(key)?.rebind(key, |object| {
-            if object.bond != Bond::Offered || object.offers != offer {
+        self.owning(key)?.rebind(key, |bond| {
+            if !bond.is_offered() || bond.offers != offer {
                 return Err(Error::AlreadyAdopted { key });
             }
-            object.bond = Bond::Mine;
+            bond.to = To::Me;
             Ok(())
         })
     }
 
     fn evict_bound(&self, key: Key) -> Result<bool> {
         let dictionary = self.owning(key)?;
-        let evicted = dictionary.with(key.object(), |shard| match shard.get(&key.object()) {
-            Some(Entry::Ready(object)) if object.bond == Bond::Mine => shard.remove(&key.object()),
-            _ => None,
-        });
-        Ok(evicted.is_some())
+        let evicted =
+            dictionary.with(key.object(), |shard| match shard.get(&key.object()) {
+                Some(
+                    Entry::Ready(Object { bond, .. }) | Entry::Variable(Variable { bond, .. }),
+                ) if bond.to == To::Me => shard.remove(&key.object()),
+                _ => None,
+            });
+        let is_evicted = evicted.is_some();
+        if let Some(Entry::Variable(variable)) = evicted {
+            variable.wake();
+        }
+        Ok(is_evicted)
     }
 
     fn process(&self) -> Result<u64> {

@@ -1,10 +1,12 @@
 //! Variables of a dictionary.
 
+use std::task::Waker;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::{Dictionary, Entry, LocalConnector, WAIT_SLICE};
-use crate::connector::{Block, Fill, Variables, Version};
+use super::bond::Bond;
+use super::{Dictionary, Entry, Listener, LocalConnector, WAIT_SLICE};
+use crate::connector::{Block, Fill, Variables, Version, Watch};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -16,11 +18,13 @@ pub(super) struct Variable {
     fingerprint: Fingerprint,
     current: Option<Version>,
     waiters: Vec<Thread>,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) bond: Bond,
 }
 
 impl Variable {
-    fn new(fingerprint: Fingerprint) -> Self {
-        Self { fingerprint, current: None, waiters: Vec::new() }
+    fn new(fingerprint: Fingerprint, bond: Bond) -> Self {
+        Self { fingerprint, current: None, waiters: Vec::new(), listeners: Vec::new(), bond }
     }
 
     fn number(&self) -> u64 {
@@ -29,8 +33,13 @@ impl Variable {
 
     /// Wakes everybody who waits for a change, or for the end of it.
     pub(super) fn wake(self) {
-        self.waiters.iter().for_each(Thread::unpark);
+        wake(self.waiters, self.listeners);
     }
+}
+
+fn wake(waiters: Vec<Thread>, listeners: Vec<Listener>) {
+    waiters.iter().for_each(Thread::unpark);
+    listeners.into_iter().for_each(Listener::wake);
 }
 
 impl Dictionary {
@@ -67,7 +76,11 @@ impl Dictionary {
 
 impl Variables for LocalConnector {
     fn new_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
-        Ok(self.open()?.add(Entry::Variable(Variable::new(fingerprint))))
+        Ok(self.open()?.add(Entry::Variable(Variable::new(fingerprint, Bond::NONE))))
+    }
+
+    fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        Ok(self.open()?.add(Entry::Variable(Variable::new(fingerprint, Bond::MINE))))
     }
 
     fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key> {
@@ -99,18 +112,22 @@ impl Variables for LocalConnector {
         dictionary.expect_type(key, fingerprint)?;
         let block = Block::filled(size, fingerprint, fill)?;
         let object = dictionary.next.fetch_add(1, Ordering::Relaxed);
-        let (number, replaced, waiters) = dictionary.with_variable(key, |variable| {
+        let (number, replaced, told) = dictionary.with_variable(key, |variable| {
             let found = variable.number();
             if let Some(expected) = wanted.filter(|wanted| *wanted != found) {
                 return Err(Error::Conflict { key, expected, found });
             }
+            if variable.bond.is_offered() {
+                return Err(Error::NotOwner { token: "cell" });
+            }
             let number = found + 1;
             let version = Version { key: Key::new(dictionary.space, object), number, block };
             let replaced = variable.current.replace(version);
-            Ok((number, replaced, std::mem::take(&mut variable.waiters)))
+            let told = (&mut variable.waiters, &mut variable.listeners);
+            Ok((number, replaced, (std::mem::take(told.0), std::mem::take(told.1))))
         })?;
         drop(replaced);
-        waiters.iter().for_each(Thread::unpark);
+        wake(told.0, told.1);
         Ok(number)
     }
 
@@ -144,5 +161,16 @@ impl Variables for LocalConnector {
             }
             std::thread::park_timeout(left.min(WAIT_SLICE));
         }
+    }
+
+    fn watch_change(&self, key: Key, seen: u64, waker: &Waker) -> Result<Watch> {
+        self.list(key, waker, |dictionary, listener| {
+            dictionary.with_variable(key, |variable| {
+                if variable.number() <= seen {
+                    variable.listeners.extend(listener.take());
+                }
+                Ok(())
+            })
+        })
     }
 }

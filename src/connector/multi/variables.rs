@@ -1,10 +1,11 @@
 //! Variables of the members that have them.
 
+use std::task::Waker;
 use std::time::Duration;
 
 use super::MultiConnector;
 use super::members::Part;
-use crate::connector::{Fill, Variables, Version};
+use crate::connector::{Fill, Variables, Version, Watch};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -20,6 +21,13 @@ impl Variables for MultiConnector {
     fn new_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
         self.make_somewhere(Part::Variables, None, |connector| match connector.variables() {
             Some(variables) => variables.new_variable(fingerprint),
+            None => Err(Part::Variables.missing()),
+        })
+    }
+
+    fn new_bound_variable(&self, fingerprint: Fingerprint) -> Result<Key> {
+        self.make_somewhere(Part::Variables, None, |connector| match connector.variables() {
+            Some(variables) => variables.new_bound_variable(fingerprint),
             None => Err(Part::Variables.missing()),
         })
     }
@@ -57,5 +65,9 @@ impl Variables for MultiConnector {
 
     fn wait_for_change(&self, key: Key, seen: u64, timeout: Option<Duration>) -> Result<Version> {
         self.variables_of(key)?.wait_for_change(key, seen, timeout)
+    }
+
+    fn watch_change(&self, key: Key, seen: u64, waker: &Waker) -> Result<Watch> {
+        self.variables_of(key)?.watch_change(key, seen, waker)
     }
 }

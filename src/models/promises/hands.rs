@@ -44,7 +44,7 @@ fn of_two_who_adopt_a_promise_one_does() {
         let there = other.join().unwrap();
         assert!(here.is_ok() != there.is_ok());
         let lost = here.as_ref().err().or(there.as_ref().err()).unwrap();
-        assert!(matches!(lost, Error::NotOwner { .. }), "{lost:?}");
+        assert!(matches!(lost, Error::AlreadyAdopted { .. }), "{lost:?}");
         let keeper = if here.is_ok() { 0 } else { 1 };
         assert!(matches!(scene.actor(1 - keeper).fail(offer.0), Err(Error::NotOwner { .. })));
         scene.actor(keeper).fail(offer.0).unwrap();

@@ -1,4 +1,4 @@
-//! Being told of promises without sleeping on them: the wakers of futures, and the thread that calls them.
+//! Being told of promises and of changes of variables without sleeping on them: the wakers of futures, and the thread that calls them.
 //!
 //! One thread of this process listens to the bells of every promise that somebody watches, in all regions, with one
 //! system call (`futex_waitv`; where the kernel has none, it looks every millisecond). It takes 127 bells; for more there
@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::key::Key;
 use crate::protocol::bell::{bell_of, listen};
 use crate::region::Region;
-use crate::region::watch::roster::{Place, Timer, Watched, lock};
+use crate::region::watch::roster::{Place, Timer, Until, Watched, lock};
 use crate::sync::unmodelled::{AtomicBool, Ordering};
 
 /// Has a waker called until it is dropped. One of the parent's does nothing in a forked child.
@@ -36,6 +36,16 @@ pub(crate) struct Watch {
 impl Region {
     /// Has `waker` called once, when a promised object has its value, or never will; `None`: it is so already.
     pub(crate) fn watch(&self, key: Key, waker: &Waker) -> Result<Option<Watch>> {
+        self.watch_until(key, Until::Answered, waker)
+    }
+
+    /// Has `waker` called once, when a variable has a version with a number above `seen`, or is gone; `None`: it is so
+    /// already.
+    pub(crate) fn watch_change(&self, key: Key, seen: u64, waker: &Waker) -> Result<Option<Watch>> {
+        self.watch_until(key, Until::ChangedSince(seen), waker)
+    }
+
+    fn watch_until(&self, key: Key, until: Until, waker: &Waker) -> Result<Option<Watch>> {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
         let (bell, waker) = (bell_of(id.slot()), waker.clone());
@@ -43,13 +53,13 @@ impl Region {
         let mut roster = lock();
         // Z1, before Z2.
         let heard = listen(&self.attachment.segment.header().bells[bell]);
-        if !actor.is_pending(id) {
+        if !until.is_awaited(&actor, id) {
             drop(roster);
             drop(waker);
             return Ok(None);
         }
         let number = roster.next_number();
-        let watched = Watched { number, id, waker, is_called: is_called.clone() };
+        let watched = Watched { number, id, until, waker, is_called: is_called.clone() };
         let (place, errand) = roster.add(self, (bell, heard), watched);
         drop(roster);
         let watch = Watch { number, place, process: std::process::id(), is_called };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use crate::actor::Actor;
 use crate::layout::slot::ObjectId;
 use crate::protocol::bell::listen;
 use crate::region::Region;
@@ -60,10 +61,30 @@ struct Bell {
     watched: Vec<Watched>,
 }
 
-/// A promise, and who is to be called when it is final.
+/// What is waited for.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Until {
+    /// A promise has an answer.
+    Answered,
+    /// A variable has a version with a higher number than that.
+    ChangedSince(u64),
+}
+
+impl Until {
+    /// Z2: whether it still is; then a sleeper is announced.
+    pub(super) fn is_awaited(self, actor: &Actor<'_>, id: ObjectId) -> bool {
+        match self {
+            Self::Answered => actor.is_pending(id),
+            Self::ChangedSince(seen) => actor.is_unchanged(id, seen),
+        }
+    }
+}
+
+/// A promise or a variable, and who is to be called when it is as is waited for.
 pub(super) struct Watched {
     pub(super) number: u64,
     pub(super) id: ObjectId,
+    pub(super) until: Until,
     pub(super) waker: Waker,
     /// It has been taken out: whoever drops the watch need not look for it.
     pub(super) is_called: Arc<AtomicBool>,
@@ -152,7 +173,7 @@ impl Bell {
         }
         self.heard = heard;
         let Ok(actor) = self.region.attachment.actor() else { return };
-        let is_final = |watched: &mut Watched| !actor.is_pending(watched.id);
+        let is_final = |watched: &mut Watched| !watched.until.is_awaited(&actor, watched.id);
         wakers.extend(self.watched.extract_if(.., is_final).map(Watched::called));
     }
 }
@@ -251,11 +272,12 @@ impl Sleeper {
         Sleep { words: words.collect(), control: self.control, expected, limit }
     }
 
-    /// Everything watched, by region.
+    /// Every region that something is watched of, and the promises among that.
     fn promises(&self) -> Vec<(Region, Vec<ObjectId>)> {
         let mut regions: Vec<(Region, Vec<ObjectId>)> = Vec::new();
         for bell in &self.bells {
-            let ids = bell.watched.iter().map(|watched| watched.id);
+            let promises = bell.watched.iter().filter(|it| it.until == Until::Answered);
+            let ids = promises.map(|watched| watched.id);
             let id = bell.region.id();
             match regions.iter_mut().find(|(region, _)| region.id() == id) {
                 Some((_, known)) => known.extend(ids),
