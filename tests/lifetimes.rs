@@ -53,6 +53,7 @@ fn bytes_in_use(region: &Region) -> u64 {
 
 #[test]
 fn a_scope_evicts_keys_and_proxies_when_it_ends_and_views_of_them_stay() {
+    let _alone = alone();
     for store in [store(), local()] {
         let scope = store.scope();
         let elsewhere = store.put(&1_u32).unwrap();
@@ -77,6 +78,7 @@ fn a_scope_evicts_keys_and_proxies_when_it_ends_and_views_of_them_stay() {
 
 #[test]
 fn a_scope_evicts_when_it_is_left_by_a_panic() {
+    let _alone = alone();
     let store = store();
     let mut key = None;
     let left = catch_unwind(AssertUnwindSafe(|| {
@@ -91,6 +93,7 @@ fn a_scope_evicts_when_it_is_left_by_a_panic() {
 
 #[test]
 fn a_scope_says_at_once_that_a_key_is_of_another_store_and_at_its_end_what_went_wrong() {
+    let _alone = alone();
     let (here, other) = (local(), local());
     let foreign = other.put(&1_u32).unwrap();
     let scope = here.scope();
@@ -130,6 +133,7 @@ fn assert_gone(store: &Store, key: Key) {
 
 #[test]
 fn from_its_deadline_on_nobody_gets_an_object_whatever_they_ask() {
+    let _alone = alone();
     for store in [store(), local()] {
         let lease = store.lease(SOON).unwrap();
         let keys = lease.put_batch(&[1_u32; 6]).unwrap();
@@ -151,6 +155,7 @@ fn from_its_deadline_on_nobody_gets_an_object_whatever_they_ask() {
 
 #[test]
 fn a_name_leads_to_no_object_whose_lease_is_over() {
+    let _alone = alone();
     let region = region();
     let store = over(&region);
     let lease = store.lease(SOON).unwrap();
@@ -198,6 +203,7 @@ fn a_dead_processes_lease_is_extended_by_another() {
 
 #[test]
 fn an_extended_lease_holds_everything_that_was_not_evicted_before() {
+    let _alone = alone();
     for store in [store(), local()] {
         let lease = store.lease(SOON).unwrap();
         let elsewhere = store.proxy(&1_u32).unwrap();
@@ -221,6 +227,7 @@ fn an_extended_lease_holds_everything_that_was_not_evicted_before() {
 
 #[test]
 fn dropping_a_lease_evicts_nothing_before_its_time() {
+    let _alone = alone();
     let store = store();
     let key = store.lease(SOON).unwrap().put(&1_u32).unwrap();
     assert!(store.exists(key).unwrap());
@@ -230,6 +237,7 @@ fn dropping_a_lease_evicts_nothing_before_its_time() {
 
 #[test]
 fn a_slot_that_is_used_again_keeps_no_deadline_of_its_last_object() {
+    let _alone = alone();
     let options = RegionOptions::new().capacity(1 << 20).max_objects(1);
     let region = options.anonymous().unwrap();
     let store = over(&region);
@@ -255,6 +263,7 @@ fn put_leased(region: &Region, len: usize) -> Result<Key, Error> {
 
 #[test]
 fn slots_and_space_of_outlived_leases_are_there_when_they_are_needed() {
+    let _alone = alone();
     for (len, objects) in [(1000, 8), (100_000, 1000)] {
         let options = RegionOptions::new().capacity(1 << 20).max_objects(objects);
         let region = options.anonymous().unwrap();
@@ -284,6 +293,7 @@ fn the_background_reaper_gives_outlived_objects_back() {
 
 #[test]
 fn after_an_extension_nobody_hears_before_its_time_that_it_is_over() {
+    let _alone = alone();
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
     let region = region();
     let short = Duration::from_millis(2);
@@ -429,6 +439,7 @@ fn a_forked_child_does_not_own_what_is_bound_to_its_parent() {
 
 #[test]
 fn a_lifetime_refuses_a_proxy_that_evicts_when_it_is_resolved() {
+    let _alone = alone();
     let store = store();
     let taker = store.proxy(&1_u32).unwrap().evict_on_resolve().unwrap();
     let (scope, lease) = (store.scope(), store.lease(LATE).unwrap());
@@ -450,6 +461,7 @@ fn a_lifetime_refuses_a_proxy_that_evicts_when_it_is_resolved() {
 
 #[test]
 fn a_bond_of_a_dictionary_is_the_processes_own() {
+    let _alone = alone();
     let store = local();
     let lifetime = store.process_lifetime().unwrap();
     let key = lifetime.put(&1_u32).unwrap();

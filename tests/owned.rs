@@ -13,6 +13,7 @@ use support::{Forked, Name, Program, alone, hear, in_child, say, start_child};
 
 #[test]
 fn an_owner_uses_its_object_in_place_and_evicts_it_when_dropped() {
+    let _alone = alone();
     for store in [over(&region()), local()] {
         let owned = store.own(&vec![1.5_f64, 2.5]).unwrap();
         let key = owned.key();
@@ -32,6 +33,7 @@ fn an_owner_uses_its_object_in_place_and_evicts_it_when_dropped() {
 
 #[test]
 fn memory_of_an_owned_object_returns_with_its_last_borrow() {
+    let _alone = alone();
     let region = region();
     let owned = over(&region).own(&vec![7_u8; 5000]).unwrap();
     let borrowed = owned.borrow();
@@ -43,6 +45,7 @@ fn memory_of_an_owned_object_returns_with_its_last_borrow() {
 
 #[test]
 fn an_owner_that_panics_evicts() {
+    let _alone = alone();
     let region = region();
     let store = over(&region);
     let left_by = catch_unwind(AssertUnwindSafe(|| {
@@ -166,6 +169,7 @@ fn a_token_that_is_never_adopted_ends_with_its_sender() {
 
 #[test]
 fn a_sender_may_adopt_its_own_token_and_a_used_one_is_refused_for_ever() {
+    let _alone = alone();
     for store in [over(&region()), local()] {
         let _registered = store.register().unwrap();
         let first = sent(store.own("round").unwrap().into_token().unwrap());
@@ -264,6 +268,7 @@ fn of_many_adopters_in_many_processes_one_becomes_the_owner() {
 
 #[test]
 fn of_many_threads_that_adopt_one_becomes_the_owner() {
+    let _alone = alone();
     for store in [over(&region()), local()] {
         let _registered = store.register().unwrap();
         for _ in 0..50 {
@@ -281,6 +286,7 @@ fn of_many_threads_that_adopt_one_becomes_the_owner() {
 
 #[test]
 fn a_token_of_another_type_is_refused_and_still_good_as_its_own() {
+    let _alone = alone();
     let store = over(&region());
     let _registered = store.register().unwrap();
     let bytes = sent(store.own("text").unwrap().into_token().unwrap());
@@ -291,6 +297,7 @@ fn a_token_of_another_type_is_refused_and_still_good_as_its_own() {
 
 #[test]
 fn a_shared_object_is_claimed_by_one_and_given_back_to_everybody() {
+    let _alone = alone();
     for store in [over(&region()), local()] {
         let proxy = store.proxy("shared").unwrap();
         let owned = proxy.clone().into_owned().unwrap();
@@ -325,6 +332,7 @@ fn what_another_process_owns_is_not_claimed() {
 
 #[test]
 fn a_clone_is_another_object_with_the_same_bytes() {
+    let _alone = alone();
     fn cloned<C: Codec<Vec<u32>>>(store: &Store<C>) -> [Key; 2] {
         let owned = store.own(&vec![1, 2, 3]).unwrap();
         let clone = owned.try_clone().unwrap();
@@ -346,6 +354,7 @@ fn a_clone_is_another_object_with_the_same_bytes() {
 
 #[test]
 fn what_somebody_evicted_is_owned_by_nobody() {
+    let _alone = alone();
     let store = over(&region());
     let owned = store.own("evicted").unwrap();
     assert!(store.evict(owned.key()).unwrap());

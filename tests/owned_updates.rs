@@ -9,6 +9,7 @@ use support::{alone, start_child};
 
 #[test]
 fn an_update_is_found_by_whoever_was_given_a_proxy_before_and_old_views_stay() {
+    let _alone = alone();
     for store in [over(&region()), local()] {
         let _registered = store.register().unwrap();
         let mut owned = store.own(&vec![1_u32]).unwrap();
@@ -36,6 +37,7 @@ fn an_update_is_found_by_whoever_was_given_a_proxy_before_and_old_views_stay() {
 
 #[test]
 fn an_update_that_fails_changes_nothing() {
+    let _alone = alone();
     let region = region();
     let store = over(&region);
     let mut owned = store.own(&vec![1_u32, 2]).unwrap();
@@ -87,6 +89,7 @@ fn an_update_is_found_in_another_process_and_nobody_but_the_owner_makes_one() {
 
 #[test]
 fn what_was_shared_everybody_may_set_until_somebody_owns_it() {
+    let _alone = alone();
     for store in [over(&region()), local()] {
         let shared = store.own("mine").unwrap().into_shared().unwrap();
         let cell = store.cell_from_key::<str>(shared.key());
@@ -105,6 +108,7 @@ fn what_was_shared_everybody_may_set_until_somebody_owns_it() {
 
 #[test]
 fn what_was_claimed_never_changes_and_its_first_update_makes_a_cell_of_its_own() {
+    let _alone = alone();
     for store in [over(&region()), local()] {
         let proxy = store.proxy("an object").unwrap();
         let mut owned = proxy.clone().into_owned().unwrap();

@@ -33,6 +33,7 @@ fn program() {
 
 #[test]
 fn what_a_killed_process_counted_stays_and_who_follows_it_counts_on() {
+    let _alone = alone();
     let name = Name::new("killed");
     let region = options().create(&name).unwrap();
     for round in 1..=3 {
@@ -51,6 +52,7 @@ fn what_a_killed_process_counted_stays_and_who_follows_it_counts_on() {
 
 #[test]
 fn who_does_not_ask_for_it_counts_nothing() {
+    let _alone = alone();
     let region = options().anonymous().unwrap();
     let key = region.put(b"unseen").unwrap();
     assert!(region.get(key).unwrap().is_some() && region.evict(key).unwrap());
@@ -59,6 +61,7 @@ fn who_does_not_ask_for_it_counts_nothing() {
 
 #[test]
 fn every_way_to_put_get_and_evict_is_counted() {
+    let _alone = alone();
     let region = options().metrics(true).anonymous().unwrap();
     let fingerprint = inplace::Fingerprint::BYTES;
     let put = region.put(&[0; 1]).unwrap();
@@ -120,6 +123,7 @@ fn a_forked_child_counts_in_an_entry_of_its_own() {
 
 #[test]
 fn all_handles_of_a_process_count_once_one_asks_for_it() {
+    let _alone = alone();
     let name = Name::new("handles");
     let silent = options().create(&name).unwrap();
     silent.put(b"before").unwrap();
@@ -133,6 +137,7 @@ fn all_handles_of_a_process_count_once_one_asks_for_it() {
 
 #[test]
 fn a_store_that_is_counted_counts_in_its_region_too() {
+    let _alone = alone();
     let name = Name::new("store");
     let region = options().lifespan(Lifespan::Attached).create(&name).unwrap();
     let store = Store::builder("counted").connector(ShmConnector::new(region.clone()));
@@ -146,6 +151,7 @@ fn a_store_that_is_counted_counts_in_its_region_too() {
 
 #[test]
 fn usage_is_what_objects_hold_and_returns_with_them() {
+    let _alone = alone();
     let region = options().anonymous().unwrap();
     let empty = region.usage().unwrap();
     assert_eq!((empty.objects, empty.bytes_in_use), (0, 0));
@@ -171,6 +177,7 @@ fn usage_is_what_objects_hold_and_returns_with_them() {
 
 #[test]
 fn names_are_no_objects_and_reports_agree() {
+    let _alone = alone();
     let region = options().metrics(true).anonymous().unwrap();
     let key = region.put(b"named").unwrap();
     region.bind("name", key).unwrap();
