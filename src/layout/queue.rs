@@ -273,11 +273,17 @@ impl RingWord {
         (self.0 & (MAX_ENVELOPES as u64 - 1)) as u32
     }
 
+    /// The message, wherever in the ring it is; `None`: none was ever there.
+    #[inline]
+    pub(crate) const fn message(self) -> Option<u64> {
+        let message = self.0 & ((1 << (ENVELOPE_BITS + VERSION_BITS)) - 1);
+        if self.0 == 0 { None } else { Some(message) }
+    }
+
     /// Whether it names the envelope with the message that it has now.
     #[inline]
-    pub(crate) const fn names(self, envelope: u32, word: EnvelopeWord) -> bool {
-        let low = (1 << (ENVELOPE_BITS + VERSION_BITS)) - 1;
-        self.0 != 0 && self.0 & low == Self::naming(0, envelope, word).0
+    pub(crate) fn names(self, envelope: u32, word: EnvelopeWord) -> bool {
+        self.message() == Some(Self::naming(0, envelope, word).0)
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct Slot {
     pub(crate) fingerprint: AtomicU64,
     /// The predecessor of a version, while its set is unfinished: a [`Link`].
     pub(crate) link: AtomicU64,
-    /// Of a version: the word it stands in, a [`Place`].
+    /// Of a version: the word it stands in, a [`Place`]. Of a message: its queue, as of a variable.
     pub(crate) place: AtomicU64,
     /// What else its state needs. Of a promise: a [`KeeperWord`]. Of an object that was offered: a number that goes up with
     /// every offer. Of a version: its number. Those two leave the keeper's bits 0, so that who comes late with a CAS of a keeper
@@ -78,6 +78,8 @@ pub(crate) enum State {
     Reclaiming = 7,
     /// Names the current one of many versions.
     Variable = 8,
+    /// Messages between processes: its block is a [queue's](crate::layout::queue).
+    Queue = 9,
 }
 
 impl State {
@@ -92,6 +94,7 @@ impl State {
             6 => Self::Retired,
             7 => Self::Reclaiming,
             8 => Self::Variable,
+            9 => Self::Queue,
             _ => return None,
         })
     }
@@ -111,9 +114,11 @@ pub(crate) const OFFERED: u64 = 16;
 /// A deadline that somebody found passed: from then on nobody gets the object, and nobody extends it.
 pub(crate) const EXPIRED: u64 = u64::MAX;
 
+/// A queue, also when it is RETIRED, and RECLAIMING until its messages are evicted.
+pub(crate) const QUEUE: u64 = 32;
 /// A variable, also when it is RETIRED or RECLAIMING: `block` is no block.
 pub(crate) const VARIABLE: u64 = 64;
-/// A version of a bucket or a variable: the region's own, which nobody evicts by its key.
+/// A version of a bucket or a variable, or a message: the region's own, which nobody evicts by its key.
 pub(crate) const VERSION: u64 = 128;
 
 const FLAGS: u64 = 0xff;
@@ -247,6 +252,7 @@ impl fmt::Debug for SlotWord {
             .field("bound", &self.has(BOUND))
             .field("doomed", &self.has(DOOMED))
             .field("offered", &self.has(OFFERED))
+            .field("queue", &self.has(QUEUE))
             .field("variable", &self.has(VARIABLE))
             .field("version", &self.has(VERSION))
             .finish()
@@ -375,7 +381,7 @@ impl Link {
 pub(crate) enum Place {
     /// A name bucket.
     Bucket(u64),
-    /// A variable, of a generation that may be over.
+    /// A variable, of a generation that may be over; of a message, its queue.
     Variable(ObjectId),
 }
 

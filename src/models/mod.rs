@@ -12,5 +12,6 @@ mod members;
 mod names;
 mod pins;
 mod promises;
+mod queues;
 mod scene;
 mod variables;

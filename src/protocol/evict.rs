@@ -16,7 +16,8 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, OFFERED, ObjectId, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+    BOUND, DOOMED, EVICTED, OFFERED, ObjectId, QUEUE, Slot, SlotWord, State, VARIABLE, VERSION,
+    WAITERS,
 };
 use crate::pins;
 use crate::protocol::pin::Pin;
@@ -42,6 +43,7 @@ impl<'a> Actor<'a> {
                 Some(State::Ready) if word.has(VERSION) || self.is_over(id, slot) => return false,
                 Some(State::Ready | State::Pending | State::Broken) => retired(word),
                 Some(State::Variable) => return self.evict_variable(id),
+                Some(State::Queue) => return self.evict_queue(id),
                 Some(State::Filling) if !word.has(EVICTED) => word.with(EVICTED),
                 _ => return false,
             };
@@ -86,7 +88,9 @@ impl<'a> Actor<'a> {
         let variable = word
             .is(State::Variable)
             .then(|| self.pin_variable(ObjectId::new(index, word.generation())));
-        let is_there = |word: SlotWord| word.is(State::Ready) || word.is(State::Variable);
+        let is_there = |word: SlotWord| {
+            matches!(word.state(), Some(State::Ready | State::Variable | State::Queue))
+        };
         let is_evicted = self.retire_if(index, slot, |word| {
             is_there(word) && word.has(BOUND) && word.is_owned_by(ended)
         });
@@ -141,11 +145,11 @@ impl<'a> Actor<'a> {
         Ok(None)
     }
 
-    /// Whether an object is there to be got, or a variable to be read: what says why a promise has no value is none.
+    /// Whether an object is there to be got, a variable to be read, or a queue: what says why a promise has no value is none.
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
         self.segment.slot(id.slot()).is_some_and(|slot| {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
-            if word.is_in(State::Variable, id) {
+            if word.is_in(State::Variable, id) || word.is_in(State::Queue, id) {
                 return true;
             }
             let is_value = word.is_ready(id)
@@ -195,16 +199,23 @@ impl<'a> Actor<'a> {
         if word.has(WAITERS) {
             self.wake_again(index, slot, word);
         }
-        self.return_contents(index, slot, word);
+        let word = self.return_contents(index, slot, word);
         self.return_slot(index, slot, word);
     }
 
-    /// Returns the block of a slot that nobody else uses any more; a variable's last version is evicted.
+    /// Returns the block of a slot that nobody else uses any more; a variable's last version is evicted, and a queue's
+    /// messages are. The word that the slot has then.
     #[inline]
-    pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) {
-        if word.has(VARIABLE) {
-            return self.evict_last_version(slot);
+    pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) -> SlotWord {
+        let mut word = word;
+        if word.has(VARIABLE | QUEUE) {
+            if word.has(VARIABLE) {
+                self.evict_last_version(slot);
+                return word;
+            }
+            word = self.evict_messages(index, slot, word);
         }
         self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
+        word
     }
 }

@@ -6,13 +6,11 @@
 //!       n.link = old or EMPTY, pin n, READY(me) · S4 CAS cur old -> n; lost: from S2, with another link · S5 evict old ·
 //!       S5c change + 1, wake · S6 n.link = none · S7 unpin n, then the variable
 //! wait: c = change · read; not newer? · CAS WAITERS in · sleep while change is c
-//! open: O1 name bound? keep that · O2 make one, BOUND to me · O3 bind the name unless it is bound; lost: evict mine, from
-//!       O1 · O4 keep it: CAS BOUND out
+//! open: by name, see `named`
 //! ```
 //!
 //! Killed with the link set: the reaper, before it clears the dead one's count of n, evicts `old` unless it is current, and
-//! `n` unless it is current; where the variable is gone, nothing is. Killed before O4: whoever opens the name or sets the
-//! variable has kept it, or the reaper evicts it.
+//! `n` unless it is current; where the variable is gone, nothing is.
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
@@ -23,6 +21,7 @@ use crate::layout::slot::{
 };
 use crate::protocol::bell::wake_variable;
 use crate::protocol::evict::retired;
+use crate::protocol::named::Kind;
 use crate::protocol::pin::Pin;
 use crate::protocol::write::Writing;
 use crate::sync::Ordering;
@@ -98,44 +97,10 @@ impl<'a> Actor<'a> {
         name: &str,
         fingerprint: Fingerprint,
     ) -> Result<ObjectId, Refusal> {
-        loop {
-            if let Some(id) = self.lookup(name)? {
-                if self.keep_variable(id) {
-                    self.expect_type(id, fingerprint)?;
-                    return Ok(id);
-                }
-                self.refuse_object(id, fingerprint)?;
-                continue;
-            }
-            let id = self.make_variable(fingerprint, |word| word.owned_by(self.me).with(BOUND))?;
-            match self.bind_if(name, Some(id), |before| before.is_none()) {
-                Ok(None) if self.keep_variable(id) => return Ok(id),
-                // Somebody evicted it, whoever that may be.
-                Ok(None) => {}
-                Ok(Some(_)) => drop(self.evict(id)),
-                Err(refusal) => {
-                    self.evict(id);
-                    return Err(refusal);
-                }
-            }
-        }
-    }
-
-    /// O4: makes sure that the variable does not end with who made it for a name; `false`: it is gone.
-    fn keep_variable(&self, id: ObjectId) -> bool {
-        let Some(slot) = self.segment.slot(id.slot()) else { return false };
-        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
-        while word.is_in(State::Variable, id) {
-            if !word.has(BOUND) {
-                return true;
-            }
-            let kept = word.unowned().without(BOUND);
-            match slot.word.compare_exchange(word.0, kept.0, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => return true,
-                Err(found) => word = SlotWord(found),
-            }
-        }
-        false
+        let kind = Kind { state: State::Variable, fingerprint };
+        self.open_named(name, kind, || {
+            self.make_variable(fingerprint, |word| word.owned_by(self.me).with(BOUND))
+        })
     }
 
     /// The slot of a variable that is there.
@@ -147,35 +112,7 @@ impl<'a> Actor<'a> {
 
     /// Refuses a variable that is gone, or has values of another type.
     pub(crate) fn expect_type(&self, id: ObjectId, expected: Fingerprint) -> Result<()> {
-        let found = self.variable(id).map(|slot| slot.fingerprint.load(Ordering::Relaxed));
-        // That of what stands there now, if the variable went meanwhile.
-        let Some(found) = found.filter(|_| self.variable(id).is_some()) else {
-            return Err(Error::NotFound { key: self.key(id) });
-        };
-        if found == expected.get() {
-            return Ok(());
-        }
-        let found = format!("Cell<{}>", self.name_type(Fingerprint::from_raw(found)));
-        Err(self.mismatch(id, expected, found))
-    }
-
-    /// Refuses what is there and no variable.
-    fn refuse_object(&self, id: ObjectId, expected: Fingerprint) -> Result<()> {
-        let Some(slot) = self.segment.slot(id.slot()) else { return Ok(()) };
-        let fingerprint = Fingerprint::from_raw(slot.fingerprint.load(Ordering::Relaxed));
-        let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        let found = match word.state() {
-            _ if !word.is_generation_of(id) => return Ok(()),
-            Some(State::Ready) => self.name_type(fingerprint),
-            Some(State::Pending | State::Filling | State::Broken) => "a promise".into(),
-            _ => return Ok(()),
-        };
-        Err(self.mismatch(id, expected, found))
-    }
-
-    fn mismatch(&self, id: ObjectId, expected: Fingerprint, found: String) -> Error {
-        let expected = format!("Cell<{}>", self.name_type(expected));
-        Error::TypeMismatch { key: self.key(id), expected, found }
+        self.expect_kind(id, Kind { state: State::Variable, fingerprint: expected })
     }
 
     /// The current version.
@@ -271,7 +208,7 @@ impl<'a> Actor<'a> {
     ) -> Result<u64> {
         let gone = || Error::NotFound { key: self.key(id) };
         let variable = self.pin_variable(id)?.ok_or_else(gone)?;
-        if !self.keep_variable(id) {
+        if !self.keep_named(id, State::Variable) {
             return Err(gone());
         }
         let (mut old, number) = self.predecessor(id, variable.slot, wanted)?;

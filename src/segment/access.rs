@@ -132,6 +132,21 @@ impl Segment {
         }
     }
 
+    /// The first words of a block that is a queue's: for the one who has claimed it, or pinned the queue.
+    #[inline]
+    pub(crate) fn queue_words(&self, block: BlockRef, count: u64) -> Result<&[AtomicU64]> {
+        let len = count.saturating_mul(8);
+        if !self.contains(block, len) || len > block.size() {
+            return Err(outside(block, len));
+        }
+        // SAFETY: just checked to lie inside the mapping, aligned to 64 bytes. These words of a queue are accessed as atomics
+        // only, and its pages are committed before it is there, and stay so while it is pinned.
+        Ok(unsafe {
+            let data = self.data.load(Ordering::Relaxed).cast_const();
+            std::slice::from_raw_parts(data.add(block.offset() as usize).cast(), count as usize)
+        })
+    }
+
     /// The first byte of an object, in the read-only mapping.
     #[inline]
     pub(crate) fn view(&self, block: BlockRef, len: u64) -> Result<NonNull<u8>> {
@@ -156,6 +171,25 @@ impl Segment {
         // SAFETY: inside the mapping; exclusive by the caller's claim.
         unsafe {
             std::slice::from_raw_parts_mut(self.claimed_start(block, len).cast(), len as usize)
+        }
+    }
+
+    /// [`claimed`](Self::claimed) of a part of a block, which begins after so many bytes.
+    ///
+    /// # Safety
+    /// The caller has claimed that part, in whatever way, and makes no second reference while this one lives; its pages are
+    /// committed.
+    #[allow(clippy::mut_from_ref, reason = "exclusive by the claim on the part")]
+    #[inline]
+    pub(crate) unsafe fn claimed_part(
+        &self,
+        block: BlockRef,
+        (at, len): (u64, u64),
+    ) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: inside the block, as `claimed_start` checks; exclusive by the caller's claim.
+        unsafe {
+            let start = self.claimed_start(block, at.saturating_add(len)).add(at as usize);
+            std::slice::from_raw_parts_mut(start.cast(), len as usize)
         }
     }
 
