@@ -103,7 +103,7 @@ fn receive(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
 }
 
 fn add_producer(scene: &Scene, p: u32, id: ObjectId) {
-    at(&scene.actor(p), id, Queue::add_producer).expect("it is there");
+    at(&scene.actor(p), id, |queue| queue.add_producer()).expect("it is there");
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn the_end_of_the_last_producer_ends_the_stream_after_its_message() {
         add_producer(&scene, 1, id);
         let sender = spawn(&scene, move |s| {
             send(&s.actor(1), id, 1);
-            at(&s.actor(1), id, Queue::remove_producer);
+            at(&s.actor(1), id, |queue| queue.remove_producer());
         });
         let seen = AtomicU64::new(0);
         let found = [0, 1].map(|_| receive(&scene.actor(0), id, &seen));
