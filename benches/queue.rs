@@ -23,10 +23,10 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
-const TURNS: usize = 20_000;
-const BATCH: usize = 100;
+const TURNS: usize = 6_000;
+const BATCH: usize = 10;
 const BYTES: usize = 64;
-const MESSAGES: u64 = 200_000;
+const MESSAGES: u64 = 100_000;
 
 #[derive(Clone, Copy, PartialEq)]
 enum Way {
@@ -114,7 +114,7 @@ fn play(mut turn: impl FnMut(u64) -> u64) -> Vec<f64> {
             }
             start.elapsed().as_nanos() as f64 / BATCH as f64 / 2.0
         })
-        .skip(5)
+        .skip(20)
         .collect()
 }
 

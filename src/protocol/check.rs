@@ -128,11 +128,8 @@ impl<'a> Walk<'a> {
                 if !own {
                     self.object(index, slot, word);
                 }
-                if own && self.is_orphan(index, word) {
-                    let place = Place::from_word(slot.place.load(Ordering::SeqCst));
-                    self.blame(format!(
-                        "slot {index} is a version of {place:?}, which does not name it"
-                    ));
+                if own {
+                    self.version(index, slot, word);
                 }
                 self.owned(index, word, block);
             }
@@ -157,6 +154,14 @@ impl<'a> Walk<'a> {
                     self.owned(index, word, block);
                 }
             }
+        }
+    }
+
+    /// What a bucket, a variable or a queue names.
+    fn version(&mut self, index: u32, slot: &Slot, word: SlotWord) {
+        if self.is_orphan(index, word) {
+            let place = Place::from_word(slot.place.load(Ordering::SeqCst));
+            self.blame(format!("slot {index} is a version of {place:?}, which does not name it"));
         }
     }
 

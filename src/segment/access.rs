@@ -88,6 +88,19 @@ impl Segment {
         prefetch(self.views.wrapping_add(BlockRef(last_seen).offset() as usize));
     }
 
+    /// Starts fetching a line of a queue's block that is about to be written.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_write(&self, block: BlockRef, at: u64) {
+        let data = self.data.load(Ordering::Relaxed).cast_const();
+        prefetch_for_write(data.wrapping_add((block.offset() + at) as usize));
+    }
+
+    /// Starts fetching a line of a block that is about to be viewed.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_view(&self, block: BlockRef, at: u64) {
+        prefetch(self.views.wrapping_add((block.offset() + at) as usize));
+    }
+
     /// A participant's count of pins of a slot; the slot must be a committed one.
     #[inline]
     pub(crate) fn count(&self, participant: ParticipantId, index: u32) -> &AtomicU16 {
@@ -200,6 +213,18 @@ impl Segment {
         // SAFETY: just checked to lie inside the mapping.
         unsafe { self.data.load(Ordering::Relaxed).add(block.offset() as usize) }
     }
+}
+
+/// As [`prefetch`], so that no other processor has the line.
+#[inline(always)]
+fn prefetch_for_write(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as in `prefetch`.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// A hint: any address is harmless.

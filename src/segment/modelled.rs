@@ -171,6 +171,10 @@ impl Segment {
 
     pub(crate) fn prefetch(&self, _: &Slot, _: u64) {}
 
+    pub(crate) fn prefetch_to_write(&self, _: BlockRef, _: u64) {}
+
+    pub(crate) fn prefetch_to_view(&self, _: BlockRef, _: u64) {}
+
     pub(crate) fn count(&self, participant: ParticipantId, index: u32) -> &AtomicU16 {
         assert!(self.is_committed_slot(index));
         self.assert_committed_slot(index);

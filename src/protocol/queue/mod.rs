@@ -233,6 +233,19 @@ impl<'a> Queue<'a> {
         EnvelopeWord(self.envelope_word(envelope).load(Ordering::SeqCst))
     }
 
+    /// Starts fetching an envelope and the first bytes in it, both of which another processor has.
+    #[inline(always)]
+    fn prefetch_envelope(&self, envelope: u32, is_written: bool) {
+        let QueuePlace { block, shape, .. } = &self.place;
+        let segment = self.actor.segment;
+        segment.prefetch_to_write(*block, shape.envelope(envelope, WORD) as u64 * 8);
+        if is_written {
+            segment.prefetch_to_write(*block, shape.inline_at(envelope));
+        } else {
+            segment.prefetch_to_view(*block, shape.inline_at(envelope));
+        }
+    }
+
     /// CAS of an envelope's word; whether it was as expected.
     #[inline]
     fn change_envelope(&self, envelope: u32, from: EnvelopeWord, to: EnvelopeWord) -> bool {

@@ -81,6 +81,7 @@ impl Queue<'_> {
                 }
                 continue;
             }
+            self.prefetch_envelope(envelope, false);
             let word = self.load_envelope(envelope);
             // Versions are cut in the ring: only while the word is the same, its version is the envelope's.
             if self.load_ring(head) != named {

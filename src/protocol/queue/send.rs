@@ -25,6 +25,16 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl<'a> Queue<'a> {
+    /// Starts fetching all that a send writes, if it is the envelope from which one is looked for: each line was written, or
+    /// looked at, by another processor. Once: who waits for room would keep the lines from those who make it.
+    #[inline]
+    pub(crate) fn prefetch_for_send(&self, from: u32) {
+        self.prefetch_envelope(from.min(self.place.shape.envelopes - 1), true);
+        let tail = self.word(TAIL).load(Ordering::Relaxed);
+        let named = self.place.shape.ring_word(tail) as u64;
+        self.actor.segment.prefetch_to_write(self.place.block, named * 8);
+    }
+
     /// P1: an empty envelope, looked for from one on; `None`: there is none.
     #[inline]
     pub(crate) fn own_envelope(&self, from: u32) -> Option<Envelope<'a>> {

@@ -119,7 +119,10 @@ impl Region {
     pub(crate) fn queue_sender(&self, key: Key, fingerprint: Fingerprint) -> Result<QueueSender> {
         let handle = self.queue_handle(key, fingerprint)?;
         handle.queue()?.add_producer();
-        Ok(QueueSender { region: self.clone(), handle, cursor: AtomicU32::new(0) })
+        // Each begins elsewhere, so that they do not all try the same one.
+        let (envelopes, me) = (handle.place.shape.envelopes, handle.owner.me.index());
+        let first = (u64::from(me) * u64::from(envelopes) / 16 % u64::from(envelopes)) as u32;
+        Ok(QueueSender { region: self.clone(), handle, cursor: AtomicU32::new(first) })
     }
 
     /// This process as one that receives from a queue.
@@ -200,6 +203,7 @@ impl QueueSender {
 
     #[inline]
     fn own_envelope<'a>(&'a self, queue: &Queue<'a>, patience: &Patience) -> Result<Envelope<'a>> {
+        queue.prefetch_for_send(self.cursor.load(Ordering::Relaxed));
         let look = || {
             queue.expect_there()?;
             Ok(queue.own_envelope(self.cursor.load(Ordering::Relaxed)))
