@@ -148,8 +148,18 @@ impl Line {
     }
 }
 
+/// A page of zeros that children share.
+fn shared() -> MmapMut {
+    let name = c"bench";
+    let file = nix::sys::memfd::memfd_create(name, nix::sys::memfd::MFdFlags::MFD_CLOEXEC);
+    let file = std::fs::File::from(file.expect("a memory file"));
+    file.set_len(4096).expect("a page");
+    // SAFETY: the file is this process's and its children's, who use it as atomics.
+    unsafe { MmapMut::map_mut(&file) }.expect("memory")
+}
+
 fn bare() -> Vec<f64> {
-    let shared = MmapMut::map_anon(4096).expect("memory");
+    let shared = shared();
     // SAFETY: zeros are lines; the mapping outlives their use, and is page-aligned.
     let lines = unsafe { &*shared.as_ptr().cast::<[Line; 2]>() };
     let other = elsewhere(|| {
@@ -217,7 +227,7 @@ fn rate(producers: u64, consumers: u64) -> f64 {
     let store = store();
     let options = QueueOptions::new(1024).inline_bytes(64);
     let queue = store.queue_new_with::<[u8]>(&options).expect("a queue");
-    let start = MmapMut::map_anon(4096).expect("memory");
+    let start = shared();
     // SAFETY: zeros are a number; the mapping outlives its use.
     let start = unsafe { &*start.as_ptr().cast::<AtomicU64>() };
     let mut processors = CpuSet::new();
