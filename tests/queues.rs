@@ -302,6 +302,36 @@ fn a_message_of_a_killed_consumer_is_received_by_another() {
 }
 
 #[test]
+fn a_stopped_consumer_keeps_its_message_and_holds_up_nobody() {
+    let _alone = alone();
+    let (store, talk) = (shm("stopped"), Shared::<Talk>::new());
+    let queue = store.queue_new::<u64>(2).unwrap();
+    let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    sender.send(&1).unwrap();
+    let child = start_child(|| {
+        let receiver = queue.receiver().unwrap();
+        let _held = receiver.recv().unwrap().unwrap();
+        talk.stage.store(1, Ordering::SeqCst);
+        nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP).unwrap();
+        0
+    });
+    eventually("it has one", || talk.stage.load(Ordering::SeqCst) == 1);
+    for number in 2..=100 {
+        sender.try_send(&number).unwrap();
+        let message = receiver.try_recv().unwrap().unwrap();
+        assert_eq!((message.to_native(), message.deliveries()), (number, 1));
+        message.ack().unwrap();
+    }
+    assert_eq!(region_of(&store).reap().unwrap(), 0, "stopped is not dead");
+    let report = region_of(&store).check().unwrap();
+    assert!(report.is_clean() && report.unacknowledged == 1, "{report}");
+    child.kill();
+    sender.close();
+    assert_eq!(numbers(&receiver), [1]);
+    assert_clean(&store);
+}
+
+#[test]
 fn whoever_waits_hears_of_the_end_of_the_queue_and_its_messages_go() {
     let _alone = alone();
     let store = shm("destroyed");

@@ -106,6 +106,15 @@ impl Queue<'_> {
         })
     }
 
+    /// Whether another participant received something and has not acknowledged it.
+    #[cold]
+    pub(crate) fn is_held_by_others(&self) -> bool {
+        (0..self.place.shape.envelopes).any(|envelope| {
+            let word = self.load_envelope(envelope);
+            word.is(Stage::Taken) && !word.is_owned_by(self.actor.me)
+        })
+    }
+
     /// The object that an envelope's message is, or is to be.
     pub(crate) fn object_of(&self, envelope: u32) -> Option<ObjectId> {
         let object = self.word(self.place.shape.envelope(envelope, OBJECT));

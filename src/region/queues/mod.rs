@@ -16,10 +16,10 @@ use crate::key::Key;
 use crate::layout::participant::ParticipantId;
 use crate::names;
 use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueueBell, QueuePlace, Taken};
-use crate::region::Region;
 use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
+use crate::region::{Region, reap};
 use crate::sync::unmodelled::{AtomicU32, AtomicU64, Ordering};
 use crate::writer::Fill;
 
@@ -290,6 +290,7 @@ impl QueueReceiver {
     #[inline]
     fn look(&self, queue: &Queue<'_>) -> Result<Option<Found>> {
         queue.expect_there()?;
+        let attachment = self.handle.attachment();
         if let Some(taken) = queue.receive(&self.seen)? {
             return Ok(Some(Found::Message(taken)));
         }
@@ -297,7 +298,11 @@ impl QueueReceiver {
             return Ok(None);
         }
         // Whatever was sent, was sent before that was so.
-        let last = queue.receive(&self.seen)?;
+        let mut last = queue.receive(&self.seen)?;
+        // What others hold may come back; what the dead held, does.
+        if last.is_none() && queue.is_held_by_others() && reap::reap_dead(attachment)? > 0 {
+            last = queue.receive(&self.seen)?;
+        }
         Ok(Some(last.map_or(Found::End, Found::Message)))
     }
 
