@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use inplace::codec::Raw;
 use inplace::connector::{LocalConnector, ShmConnector};
 use inplace::{
     Error, Queue, QueueOptions, Receiver, Region, RegionOptions, Store, WaitPolicy, storable,
@@ -442,18 +441,6 @@ fn names_lead_to_one_queue_of_one_type_and_shape_and_to_no_cell() {
     assert_ne!(next.key(), queue.key());
     let local = Store::builder("local").connector(LocalConnector::new()).open().unwrap();
     assert!(matches!(local.queue::<u64>("q", 8), Err(Error::Unsupported { .. })));
-}
-
-#[test]
-fn a_message_whose_value_does_not_encode_leaves_its_room() {
-    let _alone = alone();
-    let store = shm("refused");
-    let raw = store.with_codec(Raw);
-    let queue = raw.queue_new::<[u8]>(1).unwrap();
-    let sender = queue.sender().unwrap();
-    assert!(sender.send(&vec![0; 100 << 20][..]).is_err(), "larger than the region");
-    sender.send(b"fits").unwrap();
-    assert_eq!(*queue.receiver().unwrap().recv().unwrap().unwrap(), *b"fits");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::receiver::Receiver;
 use crate::codec::{Archive, Codec};
 use crate::connector::Block;
 use crate::error::{Error, Result};
-use crate::region::Delivery;
+use crate::region::{Delivery, MessageBytes};
 use crate::view::View;
 
 /// A message that this process received: derefs to it, in place. [Acknowledge](Message::ack) it when its work is done; dropped
@@ -29,7 +29,7 @@ impl<T: ?Sized, C: Codec<T>> Message<T, C> {
     #[inline]
     pub(super) fn new(delivery: Delivery) -> Result<Self> {
         // What cannot be decoded is given back, and is a dead letter in the end.
-        let view = View::new(C::decode(Block::from(delivery.bytes()?))?);
+        let view = View::new(C::decode(block_of::<T, C>(delivery.bytes()?))?);
         let metadata = delivery.metadata()?;
         Ok(Self { view, delivery, metadata })
     }
@@ -67,6 +67,18 @@ impl<T: ?Sized, C: Codec<T>> Deref for Message<T, C> {
             not_mine();
         }
         &self.view
+    }
+}
+
+/// What a codec decodes. One that may keep parts of it has a copy of what lies in the queue itself, which is written over after
+/// the acknowledgement: its sender may have used another codec.
+#[inline]
+fn block_of<T: ?Sized, C: Codec<T>>(bytes: MessageBytes) -> Block {
+    match bytes {
+        MessageBytes::Inline(lent) if !C::CONTAINED.0 => {
+            Block::from_heap(lent[..].into(), lent.fingerprint())
+        }
+        bytes => bytes.into(),
     }
 }
 
