@@ -282,7 +282,9 @@ fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it(
             }
             let died = Deaths::clone(deaths);
             let victim = spawn(&scene, move |scene| {
-                mortal(scene, (1, accesses), &died, |actor| drop(try_receive(actor, id)));
+                mortal(scene, (1, accesses), &died, |actor| {
+                    let _ = try_receive(actor, id);
+                });
             });
             let first = try_receive(&scene.actor(0), id);
             victim.join().unwrap();
@@ -306,7 +308,9 @@ fn a_message_whose_receiver_is_killed_wakes_one_who_waits() {
         let scene = Scene::new(THREE);
         let id = new(&scene, 2);
         send(&scene.actor(0), id, 1);
-        mortal(&scene, (2, accesses), deaths, |actor| drop(try_receive(actor, id)));
+        mortal(&scene, (2, accesses), deaths, |actor| {
+            let _ = try_receive(actor, id);
+        });
         let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
         scene.reap();
         // Acknowledged before: then another.
@@ -343,7 +347,9 @@ fn killed_in_an_evict_one_leaves_the_queue_with_its_message_or_nothing() {
         send_object(&scene.actor(0), id, 1);
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| drop(actor.evict(id)));
+            mortal(scene, (1, accesses), &died, |actor| {
+                let _ = actor.evict(id);
+            });
         });
         let found = try_receive(&scene.actor(0), id);
         assert!([Found::Message(1, 1), Found::Gone].contains(&found), "{found:?}");

@@ -30,6 +30,7 @@ mod send;
 mod sweep;
 
 pub(crate) use receive::{Contents, Taken};
+#[cfg(not(loom))]
 pub(crate) use send::{Envelope, METADATA_BYTES};
 
 use crate::actor::{Actor, Refusal};
