@@ -231,6 +231,17 @@ pub enum Error {
         /// The key.
         key: Key,
     },
+    /// A queue has no room for another message.
+    #[error(
+        "{key} is full: it holds {capacity} messages that nobody has acknowledged; wait for room, receive and acknowledge more, \
+         or make the queue with a larger capacity"
+    )]
+    Full {
+        /// The queue's key.
+        key: Key,
+        /// How many messages it holds.
+        capacity: u32,
+    },
     /// A variable is not at the version it was expected to be at.
     #[error(
         "{key} is at version {found}, not {expected}: it was set meanwhile; get it again and decide anew"

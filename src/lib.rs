@@ -49,6 +49,7 @@
 //! | a promise that another process keeps | [`Promise::into_token`], [`PromiseToken::adopt`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
+//! | work for whoever is free: messages, each received by one of many | [`Store::queue`], [`Queue`], [`Sender`], [`Receiver`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | undoing what the dead left, and stating what is broken, if anything | [`Region::reap`], [`Region::check`] |
@@ -124,6 +125,8 @@ mod owned;
 #[cfg(not(loom))]
 pub mod proxy;
 #[cfg(not(loom))]
+mod queue;
+#[cfg(not(loom))]
 mod region;
 #[cfg(not(loom))]
 pub mod store;
@@ -142,9 +145,10 @@ mod offered {
     pub use crate::lifetime::{Lease, ProcessLifetime, Scope};
     pub use crate::owned::{Owned, OwnedToken};
     pub use crate::proxy::{Proxy, ProxyOptions};
+    pub use crate::queue::{DeadLetters, Message, Messages, Queue, Receiver, Sender};
     pub use crate::region::{
-        Lifespan, Loan, Pinned, Reaper, Region, RegionCounters, RegionMetrics, RegionOptions,
-        RegionUsage,
+        Lifespan, Loan, Pinned, QueueOptions, Reaper, Region, RegionCounters, RegionMetrics,
+        RegionOptions, RegionUsage, WaitPolicy,
     };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
     pub use crate::view::View;

@@ -96,7 +96,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
-    &["auto", "cell", "future", "lifetime", "owned"],
+    &["auto", "cell", "future", "lifetime", "owned", "queue"],
     &["cookbook", "models"],
 ];
 

@@ -58,14 +58,30 @@ impl Actor<'_> {
         Ok(writer.position() as u64)
     }
 
+    /// Lets `fill` write into a part of a block that is committed and this participant's; how much it wrote, or wanted to
+    /// write.
+    #[inline]
+    pub(crate) fn fill_part(
+        &self,
+        block: BlockRef,
+        part: (u64, u64),
+        fill: &mut Fill<'_>,
+    ) -> Result<usize, Error> {
+        // SAFETY: the part is the caller's, committed, and no other reference exists.
+        let room = unsafe { self.segment.claimed_part(block, part) };
+        let mut writer = BlockWriter::new(room);
+        self.run(fill, &mut writer)?;
+        Ok(writer.position())
+    }
+
     /// Calls user code. A child that it forks and that comes back from it owns nothing of what was begun.
-    fn run(&self, fill: &mut Fill<'_>, writer: &mut BlockWriter<'_>) -> Result<(), Refusal> {
+    fn run(&self, fill: &mut Fill<'_>, writer: &mut BlockWriter<'_>) -> Result<(), Error> {
         let forks = self.forks();
         fill(writer)?;
         if self.forks() == forks {
             return Ok(());
         }
-        Err(Error::NotOwner { token: "block" }.into())
+        Err(Error::NotOwner { token: "block" })
     }
 
     fn fill_cold_span(

@@ -69,6 +69,12 @@ use crate::connector::{Block, BlockWriter};
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
 
+/// Whether a codec lets nobody keep a part of the block that it decodes, or take it out of the value: then messages may lie
+/// where the next ones will. Others' codecs say nothing of it, because memory safety rests on it.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Contained(pub(crate) bool);
+
 /// Turns values of type `T` into a block's bytes and back into something that derefs to [`Codec::Target`].
 pub trait Codec<T: ?Sized>: Copy + Default + Send + Sync + 'static {
     /// What a resolved object derefs to: the archived form, the slice, the value itself.
@@ -76,6 +82,10 @@ pub trait Codec<T: ?Sized>: Copy + Default + Send + Sync + 'static {
 
     /// What the bytes are; compared with the slot's own on every use.
     const FINGERPRINT: Fingerprint;
+
+    /// Whether nothing of a block outlives what [`decode`](Codec::decode) made of it. Of this crate's codecs only.
+    #[doc(hidden)]
+    const CONTAINED: Contained = Contained(false);
 
     /// The type's name, for errors.
     fn type_name() -> String;

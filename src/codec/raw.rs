@@ -1,6 +1,6 @@
 //! Bytes as they are.
 
-use crate::codec::{Codec, Decoded};
+use crate::codec::{Codec, Contained, Decoded};
 use crate::connector::{Block, BlockWriter};
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
@@ -24,6 +24,7 @@ macro_rules! bytes {
         impl Codec<$bytes> for Raw {
             type Target = [u8];
             const FINGERPRINT: Fingerprint = Fingerprint::BYTES;
+            const CONTAINED: Contained = Contained(true);
 
             fn type_name() -> String {
                 "bytes".into()

@@ -10,7 +10,7 @@ use crate::connector::Fill;
 use crate::connector::heap::HeapBytes;
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
-use crate::region::Pinned;
+use crate::region::{Lent, MessageBytes, Pinned};
 use crate::sync::{AtomicBool, Ordering};
 use crate::sys::mapping::Mapping;
 
@@ -37,6 +37,8 @@ enum Repr {
     /// A file: its bytes after so many.
     File(Arc<OwnBlock<Mapping>>, usize),
     Shm(Pinned),
+    /// A message in its queue.
+    Lent(Lent),
 }
 
 struct OwnBlock<B> {
@@ -80,6 +82,7 @@ impl Block {
             Repr::Heap(heap) => heap.fingerprint,
             Repr::File(file, _) => file.fingerprint,
             Repr::Shm(pinned) => pinned.fingerprint(),
+            Repr::Lent(lent) => lent.fingerprint(),
         }
     }
 
@@ -91,6 +94,7 @@ impl Block {
             Repr::Heap(heap) => heap.checked.load(Ordering::Relaxed),
             Repr::File(file, _) => file.checked.load(Ordering::Relaxed),
             Repr::Shm(pinned) => pinned.is_checked(),
+            Repr::Lent(_) => false,
         }
     }
 
@@ -100,6 +104,7 @@ impl Block {
             Repr::Heap(heap) => heap.checked.store(true, Ordering::Relaxed),
             Repr::File(file, _) => file.checked.store(true, Ordering::Relaxed),
             Repr::Shm(pinned) => pinned.set_checked(),
+            Repr::Lent(_) => {}
         }
     }
 }
@@ -113,6 +118,7 @@ impl Deref for Block {
             Repr::Heap(heap) => &heap.bytes,
             Repr::File(file, start) => &file.bytes[*start..],
             Repr::Shm(pinned) => pinned,
+            Repr::Lent(lent) => lent,
         }
     }
 }
@@ -121,6 +127,16 @@ impl From<Pinned> for Block {
     #[inline]
     fn from(pinned: Pinned) -> Self {
         Self { repr: Repr::Shm(pinned) }
+    }
+}
+
+impl From<MessageBytes> for Block {
+    #[inline]
+    fn from(message: MessageBytes) -> Self {
+        match message {
+            MessageBytes::Inline(lent) => Self { repr: Repr::Lent(lent) },
+            MessageBytes::Object(pinned) => pinned.into(),
+        }
     }
 }
 

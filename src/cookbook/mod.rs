@@ -10,6 +10,7 @@
 //! | evicting at the end of a scope, at a time, with the process | [`lifetimes`] |
 //! | one owner, who hands the object over | [`owned`] |
 //! | values that change | [`cells`] |
+//! | work for whoever is free | [`queues`] |
 //! | choosing a codec, and writing one | [`codecs`] |
 //! | opening stores: options, TOML, the registry | [`stores`] |
 //! | counting, and showing it to Prometheus | [`metrics`] |
@@ -33,6 +34,7 @@ pub mod metrics;
 pub mod migrating;
 pub mod owned;
 pub mod proxies;
+pub mod queues;
 pub mod regions;
 pub mod stores;
 pub mod tiers;

@@ -8,6 +8,7 @@ pub(crate) mod geometry;
 pub(crate) mod header;
 pub(crate) mod hint;
 pub(crate) mod participant;
+pub(crate) mod queue;
 pub(crate) mod slot;
 pub(crate) mod types;
 pub(crate) mod unit;

@@ -22,7 +22,7 @@ pub(crate) struct Slot {
     /// The predecessor of a version, while its set is unfinished: a [`Link`]. Of a variable that was offered: a number that
     /// goes up with every offer.
     pub(crate) link: AtomicU64,
-    /// Of a version: the word it stands in, a [`Place`].
+    /// Of a version: the word it stands in, a [`Place`]. Of a message: its queue, as of a variable.
     pub(crate) place: AtomicU64,
     /// What else its state needs. Of a promise: a [`KeeperWord`]. Of an object that was offered: a number that goes up with
     /// every offer. Of a version: its number. Those two leave the keeper's bits 0, so that who comes late with a CAS of a keeper
@@ -86,6 +86,8 @@ pub(crate) enum State {
     Reclaiming = 7,
     /// Names the current one of many versions.
     Variable = 8,
+    /// Messages between processes: its block is a [queue's](crate::layout::queue).
+    Queue = 9,
 }
 
 impl State {
@@ -100,6 +102,7 @@ impl State {
             6 => Self::Retired,
             7 => Self::Reclaiming,
             8 => Self::Variable,
+            9 => Self::Queue,
             _ => return None,
         })
     }
@@ -116,15 +119,17 @@ pub(crate) const DOOMED: u64 = 8;
 /// Its owner gave it up for whoever adopts it, and still answers for it until then.
 pub(crate) const OFFERED: u64 = 16;
 
-/// A variable that is bound until it has its name, no longer.
+/// Of a variable: it is bound until it has its name, no longer.
 pub(crate) const NAMING: u64 = 32;
 
 /// A deadline that somebody found passed: from then on nobody gets the object, and nobody extends it.
 pub(crate) const EXPIRED: u64 = u64::MAX;
 
+/// Of what is no variable: a queue, also when it is RETIRED, and RECLAIMING until its messages are evicted.
+pub(crate) const QUEUE: u64 = NAMING;
 /// A variable, also when it is RETIRED or RECLAIMING: `block` is no block.
 pub(crate) const VARIABLE: u64 = 64;
-/// A version of a bucket or a variable: the region's own, which nobody evicts by its key.
+/// A version of a bucket or a variable, or a message: the region's own, which nobody evicts by its key.
 pub(crate) const VERSION: u64 = 128;
 
 const FLAGS: u64 = 0xff;
@@ -184,6 +189,16 @@ impl SlotWord {
     #[inline]
     pub(crate) fn is_bound_to(self, owner: ParticipantId) -> bool {
         self.has(BOUND) && !self.has(OFFERED) && self.is_owned_by(owner)
+    }
+
+    /// Whether it is a variable that is bound until it has its name.
+    pub(crate) fn is_naming(self) -> bool {
+        self.has(VARIABLE) && self.has(NAMING)
+    }
+
+    /// Whether it is a queue, or was one whose messages are not evicted yet.
+    pub(crate) fn is_queue(self) -> bool {
+        !self.has(VARIABLE) && self.has(QUEUE)
     }
 
     /// Whether it is a version of a bucket or a variable, which carries its binder's tag for the reaper.
@@ -258,7 +273,8 @@ impl fmt::Debug for SlotWord {
             .field("bound", &self.has(BOUND))
             .field("doomed", &self.has(DOOMED))
             .field("offered", &self.has(OFFERED))
-            .field("naming", &self.has(NAMING))
+            .field("naming", &self.is_naming())
+            .field("queue", &self.is_queue())
             .field("variable", &self.has(VARIABLE))
             .field("version", &self.has(VERSION))
             .finish()
@@ -387,7 +403,7 @@ impl Link {
 pub(crate) enum Place {
     /// A name bucket.
     Bucket(u64),
-    /// A variable, of a generation that may be over.
+    /// A variable, of a generation that may be over; of a message, its queue.
     Variable(ObjectId),
 }
 

@@ -8,9 +8,10 @@ use crate::layout::geometry::Geometry;
 use crate::layout::header::{Header, LISTENERS, RING};
 use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
+use crate::layout::queue::{EnvelopeWord, MAX_ENVELOPES, RingWord};
 use crate::layout::slot::{
     BOUND, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link, NAMING,
-    OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+    OFFERED, ObjectId, Place, QUEUE, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -176,6 +177,7 @@ fn slot_words_and_ids_are_packed_as_documented() {
         ("DOOMED", DOOMED),
         ("OFFERED", OFFERED),
         ("NAMING", NAMING),
+        ("QUEUE", QUEUE),
         ("VARIABLE", VARIABLE),
         ("VERSION", VERSION),
     ];
@@ -183,6 +185,32 @@ fn slot_words_and_ids_are_packed_as_documented() {
         assert_eq!(number_after(text, name), Some(flag), "{name}");
         assert_eq!(flag & !flags, 0, "{name}");
     }
+}
+
+#[test]
+fn words_of_queues_are_packed_as_documented() {
+    let all = EnvelopeWord(u64::MAX);
+    let version = EnvelopeWord(0).next().0 * ((1 << 40) - 1);
+    let owner = EnvelopeWord(0).owned_by(ParticipantId::new(0xfff - 1)).0;
+    let deliveries = (0..255).fold(EnvelopeWord(0), |word, _| word.delivered()).0;
+    let stage = all.0 ^ version ^ owner ^ deliveries;
+    assert_eq!(
+        parts("EnvelopeWord", 64),
+        [("stage", stage), ("owner", owner), ("deliveries", deliveries), ("version", version)]
+    );
+    let text = section("### `EnvelopeWord`");
+    for bits in 0..16 {
+        let Some(stage) = EnvelopeWord(bits).stage() else { continue };
+        assert_eq!(number_after(text, &format!("{stage:?}").to_uppercase()), Some(bits));
+    }
+    let envelope = RingWord::naming(0, MAX_ENVELOPES - 1, EnvelopeWord(0)).0;
+    let version = RingWord::naming(0, 0, all).0;
+    let round = !(envelope | version);
+    assert_eq!(RingWord(round).round(), round >> round.trailing_zeros());
+    assert_eq!(
+        parts("RingWord", 64),
+        [("envelope", envelope), ("version", version), ("round", round)]
+    );
 }
 
 #[test]

@@ -13,5 +13,6 @@ mod names;
 mod owned;
 mod pins;
 mod promises;
+mod queues;
 mod scene;
 mod variables;

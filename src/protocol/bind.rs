@@ -68,7 +68,7 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Whether the object is there or promised, or the variable there.
+    /// Whether the object is there or promised, or the variable or the queue there.
     fn is_bindable(&self, id: ObjectId) -> bool {
         self.segment.slot(id.slot()).is_some_and(|slot| {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
@@ -77,7 +77,10 @@ impl<'a> Actor<'a> {
             }
             word.is_generation_of(id)
                 && !word.has(EVICTED | DOOMED)
-                && matches!(word.state(), Some(State::Pending | State::Filling | State::Variable))
+                && matches!(
+                    word.state(),
+                    Some(State::Pending | State::Filling | State::Variable | State::Queue)
+                )
         })
     }
 

@@ -97,7 +97,7 @@ impl Actor<'_> {
         let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
         if word.is_in(State::Variable, id) {
             if word.has(NAMING) {
-                self.keep_variable(id);
+                self.keep_named(id, State::Variable);
                 word = SlotWord(slot.word.load(Ordering::SeqCst));
             }
             return word.is_in(State::Variable, id).then_some(word);

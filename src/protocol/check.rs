@@ -1,7 +1,11 @@
 //! `check()`: walks everything and states every broken invariant.
 
+mod queues;
+mod report;
+
+pub use report::Report;
+
 use std::cell::Cell;
-use std::fmt;
 use std::time::Duration;
 
 use crate::actor::Actor;
@@ -10,75 +14,12 @@ use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, EXPIRED, KeeperWord, Link, NAMING, OFFERED, ObjectId, Place, Slot, SlotWord, State,
-    VARIABLE, VERSION,
+    BOUND, EXPIRED, KeeperWord, Link, OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE,
+    VERSION,
 };
 use crate::layout::unit::{Unit, UnitWord};
 use crate::segment::Segment;
 use crate::sync::Ordering;
-
-/// What a walk over a region found.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// Objects that can be got, without the region's own.
-    pub objects: u64,
-    /// Objects among them, and variables, that go with a process.
-    pub bound: u64,
-    /// Objects among them that have a deadline.
-    pub leased: u64,
-    /// Objects that are evicted and still pinned.
-    pub retired: u64,
-    /// Objects that are promised.
-    pub pending: u64,
-    /// Slots in which a put, a set or an eviction is under way.
-    pub in_progress: u64,
-    /// Variables.
-    pub variables: u64,
-    /// Names that are bound.
-    pub names: u64,
-    /// Pins held by all participants together.
-    pub pins: u64,
-    /// Participants.
-    pub participants: u64,
-    /// Bytes that objects hold, rounded up to their blocks.
-    pub bytes_in_use: u64,
-    /// Bytes of the data area that are committed.
-    pub bytes_committed: u64,
-    /// Every broken invariant, in words.
-    pub violations: Vec<String>,
-}
-
-impl Report {
-    /// Whether nothing is broken.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.violations.is_empty()
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} objects ({} bound, {} leased), {} retired, {} pending, {} in progress, {} variables, {} names, {} pins, \
-             {} participants, {} of {} committed bytes in use",
-            self.objects,
-            self.bound,
-            self.leased,
-            self.retired,
-            self.pending,
-            self.in_progress,
-            self.variables,
-            self.names,
-            self.pins,
-            self.participants,
-            self.bytes_in_use,
-            self.bytes_committed
-        )?;
-        self.violations.iter().try_for_each(|violation| write!(f, "\n  broken: {violation}"))
-    }
-}
 
 /// One walk. What live participants are in the middle of is counted, not blamed.
 pub(crate) struct Walk<'a> {
@@ -147,9 +88,11 @@ impl<'a> Walk<'a> {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
         let block = BlockRef(slot.block.load(Ordering::SeqCst));
         let pins = self.pins_of(index);
-        let may_be_bound = word.is(State::Ready) && !word.has(NAMING) || word.is(State::Variable);
-        if word.has(BOUND | OFFERED | NAMING) && !may_be_bound {
-            self.blame(format!("slot {index} ({word:?}) is bound, and neither READY nor VARIABLE"));
+        let may_be_bound = word.is(State::Ready)
+            || word.is(State::Variable)
+            || word.is(State::Queue) && !word.has(OFFERED);
+        if (word.has(BOUND | OFFERED) || word.is_naming()) && !may_be_bound {
+            self.blame(format!("slot {index} ({word:?}) is bound and not READY"));
         }
         let Some(state) = word.state() else {
             return self.blame(format!("slot {index} has the unknown word {:#x}", word.0));
@@ -186,15 +129,16 @@ impl<'a> Walk<'a> {
                 if !own {
                     self.object(index, slot, word);
                 }
-                if own && self.is_orphan(index, word) {
-                    let place = Place::from_word(slot.place.load(Ordering::SeqCst));
-                    self.blame(format!(
-                        "slot {index} is a version of {place:?}, which does not name it"
-                    ));
+                if own {
+                    self.version(index, slot, word);
                 }
                 self.owned(index, word, block);
             }
             State::Variable => self.variable(index, word),
+            State::Queue => {
+                self.queue(index, word);
+                self.owned(index, word, block);
+            }
             State::Retired => {
                 self.report.retired += 1;
                 if pins == 0 && self.is_still(index, word) {
@@ -211,6 +155,14 @@ impl<'a> Walk<'a> {
                     self.owned(index, word, block);
                 }
             }
+        }
+    }
+
+    /// What a bucket, a variable or a queue names.
+    fn version(&mut self, index: u32, slot: &Slot, word: SlotWord) {
+        if self.is_orphan(index, word) {
+            let place = Place::from_word(slot.place.load(Ordering::SeqCst));
+            self.blame(format!("slot {index} is a version of {place:?}, which does not name it"));
         }
     }
 
@@ -236,8 +188,8 @@ impl<'a> Walk<'a> {
 
     /// The bond of an object or a variable, if it has one.
     fn bond(&mut self, index: u32, word: SlotWord) {
-        self.report.bound += u64::from(word.has(BOUND) && !word.has(NAMING));
-        if word.has(OFFERED | NAMING) && !word.has(BOUND) {
+        self.report.bound += u64::from(word.has(BOUND) && !word.is_naming());
+        if (word.has(OFFERED) || word.is_naming()) && !word.has(BOUND) {
             self.blame(format!(
                 "slot {index} ({word:?}) is offered or being named, and bound to nobody"
             ));
@@ -353,7 +305,11 @@ impl<'a> Walk<'a> {
                     Some(Place::Bucket(bucket)) => {
                         ObjectId::from_word(self.segment.name_bucket(bucket).load(Ordering::SeqCst))
                     }
-                    Some(Place::Variable(variable)) => self.actor.current_of(variable),
+                    Some(Place::Variable(place)) => match self.is_message_of(place, id) {
+                        Some(true) => Some(id),
+                        Some(false) => None,
+                        None => self.actor.current_of(place),
+                    },
                 };
                 let is_unfinished =
                     slot.link.load(Ordering::SeqCst) != 0 && !self.is_lost(word.owner());

@@ -16,8 +16,8 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, NAMING, OFFERED, ObjectId, Slot, SlotWord, State, VARIABLE, VERSION,
-    WAITERS,
+    BOUND, DOOMED, EVICTED, NAMING, OFFERED, ObjectId, QUEUE, Slot, SlotWord, State, VARIABLE,
+    VERSION, WAITERS,
 };
 use crate::pins;
 use crate::protocol::pin::Pin;
@@ -26,7 +26,8 @@ use crate::sync::Ordering;
 /// What a word becomes when its object is evicted: owner and WAITERS stay, for the reaper of an unfinished set and for
 /// those who sleep.
 pub(crate) fn retired(word: SlotWord) -> SlotWord {
-    word.with_state(State::Retired).without(EVICTED | BOUND | DOOMED | OFFERED | NAMING)
+    let naming = if word.has(VARIABLE) { NAMING } else { 0 };
+    word.with_state(State::Retired).without(EVICTED | BOUND | DOOMED | OFFERED | naming)
 }
 
 impl<'a> Actor<'a> {
@@ -43,6 +44,7 @@ impl<'a> Actor<'a> {
                 Some(State::Ready) if word.has(VERSION) || self.is_over(id, slot) => return false,
                 Some(State::Ready | State::Pending | State::Broken) => retired(word),
                 Some(State::Variable) => return self.evict_variable(id),
+                Some(State::Queue) => return self.evict_queue(id),
                 Some(State::Filling) if !word.has(EVICTED) => word.with(EVICTED),
                 _ => return false,
             };
@@ -82,7 +84,9 @@ impl<'a> Actor<'a> {
     /// Evicts what was bound to a participant that ended. The words that were seen, never the object by its key: it may
     /// have been bound to another meanwhile, or to nobody.
     pub(crate) fn evict_bound(&self, index: u32, slot: &Slot, ended: ParticipantId) {
-        let is_there = |word: SlotWord| word.is(State::Ready) || word.is(State::Variable);
+        let is_there = |word: SlotWord| {
+            matches!(word.state(), Some(State::Ready | State::Variable | State::Queue))
+        };
         self.retire_and_announce(index, slot, |word| {
             is_there(word) && word.has(BOUND) && word.is_owned_by(ended)
         });
@@ -153,11 +157,11 @@ impl<'a> Actor<'a> {
         Ok(None)
     }
 
-    /// Whether an object is there to be got, or a variable to be read: what says why a promise has no value is none.
+    /// Whether an object is there to be got, a variable to be read, or a queue: what says why a promise has no value is none.
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
         self.segment.slot(id.slot()).is_some_and(|slot| {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
-            if word.is_in(State::Variable, id) {
+            if word.is_in(State::Variable, id) || word.is_in(State::Queue, id) {
                 return true;
             }
             let is_value = word.is_ready(id)
@@ -207,16 +211,23 @@ impl<'a> Actor<'a> {
         if word.has(WAITERS) {
             self.wake_again(index, slot, word);
         }
-        self.return_contents(index, slot, word);
+        let word = self.return_contents(index, slot, word);
         self.return_slot(index, slot, word);
     }
 
-    /// Returns the block of a slot that nobody else uses any more; a variable's last version is evicted.
+    /// Returns the block of a slot that nobody else uses any more; a variable's last version is evicted, and a queue's
+    /// messages are. The word that the slot has then.
     #[inline]
-    pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) {
-        if word.has(VARIABLE) {
-            return self.evict_last_version(index, slot);
+    pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) -> SlotWord {
+        let mut word = word;
+        if word.has(VARIABLE | QUEUE) {
+            if word.has(VARIABLE) {
+                self.evict_last_version(index, slot);
+                return word;
+            }
+            word = self.evict_messages(index, slot, word);
         }
         self.return_block(index, BlockRef(slot.block.load(Ordering::SeqCst)));
+        word
     }
 }

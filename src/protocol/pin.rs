@@ -57,8 +57,13 @@ impl<'a> Actor<'a> {
 
     /// Pins a variable; `None` when it is gone.
     pub(crate) fn pin_variable(&self, id: ObjectId) -> Result<Option<Pin<'a>>> {
+        self.pin_in(State::Variable, id)
+    }
+
+    /// Pins what is in that state; `None` when it is gone.
+    pub(crate) fn pin_in(&self, state: State, id: ObjectId) -> Result<Option<Pin<'a>>> {
         let me = (self.me, &self.local.gate);
-        let slot = match pins::pin_in(State::Variable, self.segment, me, id)? {
+        let slot = match pins::pin_in(state, self.segment, me, id)? {
             PinOutcome::Pinned(slot) => Some(slot),
             PinOutcome::Missed(slot) => {
                 self.reclaim_if_retired(id.slot(), slot);

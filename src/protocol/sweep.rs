@@ -1,6 +1,6 @@
 //! Reaping, the part that walks the region: what a dead participant left half done is finished or undone.
 //!
-//! R0 elect, ask again, DYING (participants) · R1 per slot, in this order: unfinished sets · keeper · WRITING, FILLING,
+//! R0 elect, ask again, DYING (participants) · R1 per slot, in this order: unfinished sets · envelopes of a queue · keeper · WRITING, FILLING,
 //! RECLAIMING by tag · its count = 0 · try_reclaim if RETIRED · BOUND: evict · lease over: evict · wake if WAITERS · R3 unit words · R4 the
 //! entry is vacated last (participants). Every step is an idempotent CAS: a killed reaper's work is done once more by
 //! the next one.
@@ -44,6 +44,7 @@ impl Actor<'_> {
 
     fn sweep_slot(&self, index: u32, slot: &Slot, dead: ParticipantId) {
         self.reap_version(index, slot, dead);
+        self.reap_queue(index, slot, dead);
         self.reap_keeping(slot, dead);
         self.undo_half_done(index, slot, dead);
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
@@ -84,7 +85,7 @@ impl Actor<'_> {
                 if word.has(WAITERS) {
                     self.wake_again(index, slot, word);
                 }
-                self.return_contents(index, slot, word);
+                let word = self.return_contents(index, slot, word);
                 let free = word.next_free();
                 let _ =
                     slot.word.compare_exchange(word.0, free.0, Ordering::SeqCst, Ordering::SeqCst);

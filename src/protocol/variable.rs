@@ -8,13 +8,11 @@
 //!       S5c change + 1, wake · S6 n.link = none · S7 unpin n, then the variable
 //! wait: T1 c = change · T2 read; not newer? · T3 CAS WAITERS in · T4 sleep while change is c; or with the bell listened to before
 //!       T1: T5 change still c? · sleep on the bell
-//! open: O1 name bound? keep that · O2 make one, NAMING, BOUND to me · O3 bind the name unless it is bound; lost: evict mine,
-//!       from O1 · O4 keep it: CAS NAMING, BOUND out
+//! open: by name, see `named`
 //! ```
 //!
 //! Killed with the link set: the reaper, before it clears the dead one's count of n, evicts `old` unless it is current, and
-//! `n` unless it is current; where the variable is gone, nothing is. Killed before O4: whoever opens the name or sets the
-//! variable has kept it, or the reaper evicts it.
+//! `n` unless it is current; where the variable is gone, nothing is.
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
@@ -24,6 +22,7 @@ use crate::layout::slot::{
     BOUND, Link, NAMING, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
 use crate::protocol::evict::retired;
+use crate::protocol::named::Kind;
 use crate::protocol::pin::Pin;
 use crate::protocol::promise::announced;
 use crate::protocol::write::Writing;
@@ -106,45 +105,10 @@ impl<'a> Actor<'a> {
         name: &str,
         fingerprint: Fingerprint,
     ) -> Result<ObjectId, Refusal> {
-        loop {
-            if let Some(id) = self.lookup(name)? {
-                if self.keep_variable(id) {
-                    self.expect_type(id, fingerprint)?;
-                    return Ok(id);
-                }
-                self.refuse_object(id, fingerprint)?;
-                continue;
-            }
-            let naming = |word: SlotWord| word.owned_by(self.me).with(BOUND | NAMING);
-            let id = self.make_variable(fingerprint, naming)?;
-            match self.bind_if(name, Some(id), |before| before.is_none()) {
-                Ok(None) if self.keep_variable(id) => return Ok(id),
-                // Somebody evicted it, whoever that may be.
-                Ok(None) => {}
-                Ok(Some(_)) => drop(self.evict(id)),
-                Err(refusal) => {
-                    self.evict(id);
-                    return Err(refusal);
-                }
-            }
-        }
-    }
-
-    /// O4: makes sure that the variable does not end with who made it for a name; `false`: it is gone.
-    pub(super) fn keep_variable(&self, id: ObjectId) -> bool {
-        let Some(slot) = self.segment.slot(id.slot()) else { return false };
-        let mut word = SlotWord(slot.word.load(Ordering::SeqCst));
-        while word.is_in(State::Variable, id) {
-            if !word.has(NAMING) {
-                return true;
-            }
-            let kept = word.unowned().without(BOUND | NAMING);
-            match slot.word.compare_exchange(word.0, kept.0, Ordering::SeqCst, Ordering::SeqCst) {
-                Ok(_) => return true,
-                Err(found) => word = SlotWord(found),
-            }
-        }
-        false
+        let kind = Kind { state: State::Variable, fingerprint };
+        self.open_named(name, kind, || {
+            self.make_variable(fingerprint, |word| word.owned_by(self.me).with(BOUND | NAMING))
+        })
     }
 
     /// The slot of a variable that is there.
@@ -156,35 +120,7 @@ impl<'a> Actor<'a> {
 
     /// Refuses a variable that is gone, or has values of another type.
     pub(crate) fn expect_type(&self, id: ObjectId, expected: Fingerprint) -> Result<()> {
-        let found = self.variable(id).map(|slot| slot.fingerprint.load(Ordering::Acquire));
-        // That of what stands there now, if the variable went meanwhile.
-        let Some(found) = found.filter(|_| self.variable(id).is_some()) else {
-            return Err(Error::NotFound { key: self.key(id) });
-        };
-        if found == expected.get() {
-            return Ok(());
-        }
-        let found = format!("Cell<{}>", self.name_type(Fingerprint::from_raw(found)));
-        Err(self.mismatch(id, expected, found))
-    }
-
-    /// Refuses what is there and no variable.
-    fn refuse_object(&self, id: ObjectId, expected: Fingerprint) -> Result<()> {
-        let Some(slot) = self.segment.slot(id.slot()) else { return Ok(()) };
-        let fingerprint = Fingerprint::from_raw(slot.fingerprint.load(Ordering::Relaxed));
-        let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        let found = match word.state() {
-            _ if !word.is_generation_of(id) => return Ok(()),
-            Some(State::Ready) => self.name_type(fingerprint),
-            Some(State::Pending | State::Filling | State::Broken) => "a promise".into(),
-            _ => return Ok(()),
-        };
-        Err(self.mismatch(id, expected, found))
-    }
-
-    fn mismatch(&self, id: ObjectId, expected: Fingerprint, found: String) -> Error {
-        let expected = format!("Cell<{}>", self.name_type(expected));
-        Error::TypeMismatch { key: self.key(id), expected, found }
+        self.expect_kind(id, Kind { state: State::Variable, fingerprint: expected })
     }
 
     /// The current version.
@@ -280,7 +216,7 @@ impl<'a> Actor<'a> {
         wanted: Option<u64>,
     ) -> Result<(Option<ObjectId>, u64)> {
         let found = self.predecessor(id, slot, wanted)?;
-        if !self.keep_variable(id) {
+        if !self.keep_named(id, State::Variable) {
             return Err(Error::NotFound { key: self.key(id) });
         }
         let word = SlotWord(slot.word.load(Ordering::SeqCst));

@@ -7,8 +7,8 @@ use crate::region::Region;
 use crate::sync::Ordering;
 
 impl Region {
-    /// Keys of everything that can be got, is promised, or will never come, and of variables, in no order; the region's
-    /// own objects are left out: the names, the versions of variables. A process that is killed between a put and the sending of the key leaves an object that only this
+    /// Keys of everything that can be got, is promised, or will never come, of variables and of queues, in no order; the region's
+    /// own objects are left out: the names, the versions of variables, messages. A process that is killed between a put and the sending of the key leaves an object that only this
     /// names.
     ///
     /// ```
@@ -30,7 +30,7 @@ impl Region {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
             let listed = match word.state()? {
                 State::Ready => !word.has(VERSION) && !actor.expire_slot(index, slot),
-                State::Variable => true,
+                State::Variable | State::Queue => true,
                 State::Pending | State::Filling | State::Broken => !word.has(EVICTED),
                 _ => false,
             };

@@ -13,6 +13,7 @@ mod ops;
 mod options;
 mod pinned;
 mod promises;
+mod queues;
 mod reap;
 mod reaper;
 mod table;
@@ -27,7 +28,13 @@ pub use loan::Loan;
 pub use options::{Lifespan, RegionOptions};
 pub use pinned::Pinned;
 pub use promises::Offer;
+pub use queues::{QueueOptions, WaitPolicy};
 pub use reaper::Reaper;
+
+pub(crate) use pinned::Lent;
+pub(crate) use queues::{
+    Delivery, Letter, MessageBytes, Patience, QueueReceiver, QueueSender, Received,
+};
 
 use crate::error::Result;
 use crate::region::attachment::Attachment;

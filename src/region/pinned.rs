@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
+use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
@@ -46,6 +47,37 @@ impl Pinned {
         let slot = unsafe { &*std::ptr::from_ref(pin.slot) };
         pin.into_counted();
         Ok(Self { attachment, slot, id, start, len })
+    }
+
+    #[inline]
+    pub(super) fn attachment(&self) -> &'static Attachment {
+        self.attachment
+    }
+
+    #[inline]
+    pub(super) fn slot(&self) -> &'static Slot {
+        self.slot
+    }
+
+    /// Counts the object once more.
+    #[inline]
+    pub(super) fn again(&self) -> Result<Self> {
+        let Actor { segment, local, me } = self.attachment.actor()?;
+        pins::pin_again(segment, me, &local.gate, self.id).map_err(|error| self.with_key(error))?;
+        let Self { attachment, slot, id, start, len } = *self;
+        Ok(Self { attachment, slot, id, start, len })
+    }
+
+    /// A part of the object, which is somebody's who has pinned it and lets nobody write that part meanwhile.
+    #[inline]
+    pub(super) fn lend(&self, (at, len): (u64, u64)) -> Result<Lent> {
+        let is_inside = at.checked_add(len).is_some_and(|end| end <= self.len as u64);
+        if !is_inside {
+            return Err(Error::corrupt(format!("a message of {len} bytes lies outside its queue")));
+        }
+        // SAFETY: just checked to lie inside the object.
+        let start = unsafe { self.start.add(at as usize) };
+        Ok(Lent { start, len: len as usize, fingerprint: self.fingerprint() })
     }
 
     /// The object's key.
@@ -91,20 +123,40 @@ impl AsRef<[u8]> for Pinned {
 
 impl Clone for Pinned {
     fn clone(&self) -> Self {
-        let counted = self
-            .attachment
-            .actor()
-            .and_then(|actor| pins::pin_again(actor.segment, actor.me, &actor.local.gate, self.id));
-        if let Err(error) = counted {
-            panic!("cannot clone a view of {}: {}", self.key(), self.with_key(error));
+        match self.again() {
+            Ok(again) => again,
+            Err(error) => panic!("cannot clone a view of {}: {error}", self.key()),
         }
-        Self {
-            attachment: self.attachment,
-            slot: self.slot,
-            id: self.id,
-            start: self.start,
-            len: self.len,
-        }
+    }
+}
+
+/// Bytes of a message that lies in its queue. Whoever has it holds the message: it is neither acknowledged nor given back
+/// while this is looked at, and so nobody writes them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lent {
+    start: NonNull<u8>,
+    len: usize,
+    fingerprint: Fingerprint,
+}
+
+// SAFETY: bytes of shared memory that nobody writes while this is looked at.
+unsafe impl Send for Lent {}
+// SAFETY: as above; everything is read-only.
+unsafe impl Sync for Lent {}
+
+impl Lent {
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+}
+
+impl Deref for Lent {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        // SAFETY: inside a queue that is pinned, as said above.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 

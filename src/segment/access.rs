@@ -88,6 +88,19 @@ impl Segment {
         prefetch(self.views.wrapping_add(BlockRef(last_seen).offset() as usize));
     }
 
+    /// Starts fetching a line of a queue's block that is about to be written.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_write(&self, block: BlockRef, at: u64) {
+        let data = self.data.load(Ordering::Relaxed).cast_const();
+        prefetch_for_write(data.wrapping_add((block.offset() + at) as usize));
+    }
+
+    /// Starts fetching a line of a block that is about to be viewed.
+    #[inline(always)]
+    pub(crate) fn prefetch_to_view(&self, block: BlockRef, at: u64) {
+        prefetch(self.views.wrapping_add((block.offset() + at) as usize));
+    }
+
     /// A participant's count of pins of a slot; the slot must be a committed one.
     #[inline]
     pub(crate) fn count(&self, participant: ParticipantId, index: u32) -> &AtomicU16 {
@@ -132,6 +145,21 @@ impl Segment {
         }
     }
 
+    /// The first words of a block that is a queue's: for the one who has claimed it, or pinned the queue.
+    #[inline]
+    pub(crate) fn queue_words(&self, block: BlockRef, count: u64) -> Result<&[AtomicU64]> {
+        let len = count.saturating_mul(8);
+        if !self.contains(block, len) || len > block.size() {
+            return Err(outside(block, len));
+        }
+        // SAFETY: just checked to lie inside the mapping, aligned to 64 bytes. These words of a queue are accessed as atomics
+        // only, and its pages are committed before it is there, and stay so while it is pinned.
+        Ok(unsafe {
+            let data = self.data.load(Ordering::Relaxed).cast_const();
+            std::slice::from_raw_parts(data.add(block.offset() as usize).cast(), count as usize)
+        })
+    }
+
     /// The first byte of an object, in the read-only mapping.
     #[inline]
     pub(crate) fn view(&self, block: BlockRef, len: u64) -> Result<NonNull<u8>> {
@@ -159,6 +187,25 @@ impl Segment {
         }
     }
 
+    /// [`claimed`](Self::claimed) of a part of a block, which begins after so many bytes.
+    ///
+    /// # Safety
+    /// The caller has claimed that part, in whatever way, and makes no second reference while this one lives; its pages are
+    /// committed.
+    #[allow(clippy::mut_from_ref, reason = "exclusive by the claim on the part")]
+    #[inline]
+    pub(crate) unsafe fn claimed_part(
+        &self,
+        block: BlockRef,
+        (at, len): (u64, u64),
+    ) -> &mut [MaybeUninit<u8>] {
+        // SAFETY: inside the block, as `claimed_start` checks; exclusive by the caller's claim.
+        unsafe {
+            let start = self.claimed_start(block, at.saturating_add(len)).add(at as usize);
+            std::slice::from_raw_parts_mut(start.cast(), len as usize)
+        }
+    }
+
     /// Where the bytes of a block that is being written start; `len` is at most its size.
     #[inline]
     pub(crate) fn claimed_start(&self, block: BlockRef, len: u64) -> *mut u8 {
@@ -166,6 +213,18 @@ impl Segment {
         // SAFETY: just checked to lie inside the mapping.
         unsafe { self.data.load(Ordering::Relaxed).add(block.offset() as usize) }
     }
+}
+
+/// As [`prefetch`], so that no other processor has the line.
+#[inline(always)]
+fn prefetch_for_write(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as in `prefetch`.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }
 
 /// A hint: any address is harmless.

@@ -27,6 +27,9 @@ use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 /// Of which bytes loom is told together: the largest cell.
 const WATCHED: u64 = UNIT / 2;
 
+/// Words of a queue of two envelopes or three.
+const QUEUE_WORDS: u64 = 48;
+
 /// Whether pages are there. As the kernel sees it: who asks hears the latest, and no memory is ordered by it.
 #[derive(Debug, Default)]
 struct Committed(KernelFlag);
@@ -54,6 +57,8 @@ pub(crate) struct Segment {
     block_words: Vec<Vec<AtomicU32>>,
     slots: Vec<Slot>,
     rows: Vec<Vec<AtomicU16>>,
+    /// Of the one queue of a model, which has no more.
+    queue: std::sync::OnceLock<(BlockRef, Vec<AtomicU64>)>,
     data: NonNull<u8>,
     watched: Vec<UnsafeCell<()>>,
     committed_units: Vec<Committed>,
@@ -116,6 +121,7 @@ impl Segment {
             block_words: many(units, || many(GRANULES_PER_UNIT / 512, AtomicU32::default)),
             slots: many(slots, Slot::default),
             rows: many(geometry.max_participants.into(), || many(slots, AtomicU16::default)),
+            queue: std::sync::OnceLock::new(),
             data: NonNull::new(data).expect("memory for a model"),
             watched: many(geometry.capacity / WATCHED, || UnsafeCell::new(())),
             committed_units: many(units, Committed::default),
@@ -165,6 +171,10 @@ impl Segment {
 
     pub(crate) fn prefetch(&self, _: &Slot, _: u64) {}
 
+    pub(crate) fn prefetch_to_write(&self, _: BlockRef, _: u64) {}
+
+    pub(crate) fn prefetch_to_view(&self, _: BlockRef, _: u64) {}
+
     pub(crate) fn count(&self, participant: ParticipantId, index: u32) -> &AtomicU16 {
         assert!(self.is_committed_slot(index));
         self.assert_committed_slot(index);
@@ -186,6 +196,13 @@ impl Segment {
             return &[];
         }
         &self.block_words[unit as usize][..class.cells() as usize]
+    }
+
+    pub(crate) fn queue_words(&self, block: BlockRef, count: u64) -> Result<&[AtomicU64]> {
+        let (first, words) =
+            self.queue.get_or_init(|| (block, many(QUEUE_WORDS, AtomicU64::default)));
+        assert!(*first == block, "a model has one queue, in one place");
+        Ok(&words[..count as usize])
     }
 
     fn watched(&self, offset: u64, len: u64) -> &[UnsafeCell<()>] {
@@ -221,6 +238,22 @@ impl Segment {
         // SAFETY: inside the data; exclusive by the caller's claim.
         unsafe {
             std::slice::from_raw_parts_mut(self.claimed_start(block, len).cast(), len as usize)
+        }
+    }
+
+    /// # Safety
+    /// As of a mapped segment. loom is not told: parts of one block are several claimers'.
+    #[allow(clippy::mut_from_ref, reason = "as of a mapped segment")]
+    pub(crate) unsafe fn claimed_part(
+        &self,
+        block: BlockRef,
+        (at, len): (u64, u64),
+    ) -> &mut [MaybeUninit<u8>] {
+        assert!(at + len <= block.size());
+        // SAFETY: inside the data; exclusive by the caller's claim.
+        unsafe {
+            let start = self.data.add((block.offset() + at) as usize);
+            std::slice::from_raw_parts_mut(start.as_ptr().cast(), len as usize)
         }
     }
 

@@ -17,7 +17,7 @@ use rkyv::{Deserialize, Place, Portable, Serialize};
 
 use crate::codec::encoder::Stack;
 use crate::codec::storable::Checker;
-use crate::codec::{Codec, Decoded, Encoder, Storable};
+use crate::codec::{Codec, Contained, Decoded, Encoder, Storable};
 use crate::connector::{Block, BlockWriter};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -52,6 +52,7 @@ impl Archive {
 impl<T: Storable> Codec<T> for Archive {
     type Target = T::Archived;
     const FINGERPRINT: Fingerprint = T::FINGERPRINT;
+    const CONTAINED: Contained = Contained(true);
 
     fn type_name() -> String {
         T::type_name()
@@ -82,6 +83,7 @@ impl<T: Storable> Codec<T> for Archive {
 impl Codec<str> for Archive {
     type Target = ArchivedString;
     const FINGERPRINT: Fingerprint = <String as Storable>::FINGERPRINT;
+    const CONTAINED: Contained = Contained(true);
 
     fn type_name() -> String {
         <String as Storable>::type_name()
@@ -110,6 +112,7 @@ impl Codec<str> for Archive {
 impl<T: Storable> Codec<[T]> for Archive {
     type Target = ArchivedVec<T::Archived>;
     const FINGERPRINT: Fingerprint = <Vec<T> as Storable>::FINGERPRINT;
+    const CONTAINED: Contained = Contained(true);
 
     fn type_name() -> String {
         <Vec<T> as Storable>::type_name()

@@ -8,7 +8,7 @@ use ::serde::de::DeserializeOwned;
 use postcard::ser_flavors::Flavor;
 use std::sync::Arc;
 
-use crate::codec::{Codec, Decoded};
+use crate::codec::{Codec, Contained, Decoded};
 use crate::connector::{Block, BlockWriter};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -45,6 +45,7 @@ where
 {
     type Target = T;
     const FINGERPRINT: Fingerprint = Fingerprint::of("inplace::serde:postcard");
+    const CONTAINED: Contained = Contained(true);
 
     /// The compiler's name for the type: for people only, no part of the fingerprint.
     fn type_name() -> String {

@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 pub use array::{Array, NdSlice};
 pub use element::Element;
 
-use crate::codec::{Codec, Decoded};
+use crate::codec::{Codec, Contained, Decoded};
 use crate::connector::{Block, BlockWriter};
 use crate::error::Result;
 use crate::fingerprint::Fingerprint;
@@ -56,6 +56,7 @@ impl<T: Element> fmt::Debug for Slice<T> {
 impl<'a, T: Element> Codec<NdSlice<'a, T>> for Slice<T> {
     type Target = Array<T>;
     const FINGERPRINT: Fingerprint = Fingerprint::of("inplace::slice").with(T::FINGERPRINT);
+    const CONTAINED: Contained = Contained(true);
 
     fn type_name() -> String {
         format!("Slice<{}>", T::type_name())
@@ -88,6 +89,7 @@ macro_rules! flat {
         impl<T: Element> Codec<$flat> for Slice<T> {
             type Target = Array<T>;
             const FINGERPRINT: Fingerprint = <Self as Codec<NdSlice<'static, T>>>::FINGERPRINT;
+            const CONTAINED: Contained = Contained(true);
 
             fn type_name() -> String {
                 <Self as Codec<NdSlice<'static, T>>>::type_name()

@@ -8,6 +8,7 @@
 
 pub mod kill;
 pub mod peek;
+pub mod queues;
 pub mod script;
 pub mod stop;
 pub mod sweep;

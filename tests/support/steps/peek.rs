@@ -11,6 +11,7 @@ pub struct Peek {
     units: u64,
     slots: u64,
     names: u64,
+    data: u64,
 }
 
 /// States of slots, kinds of units, the presence of an entry.
@@ -22,6 +23,11 @@ pub const RETIRING: u64 = 4;
 pub const SPAN: u64 = 5;
 pub const TRIMMING: u64 = 6;
 pub const EMBRYO: u64 = 1;
+
+/// Stages of envelopes.
+pub const TAKEN: u64 = 3;
+pub const ACKED: u64 = 4;
+pub const ABANDONED: u64 = 5;
 
 fn page_up(offset: u64) -> u64 {
     offset.div_ceil(4096) * 4096
@@ -38,7 +44,11 @@ impl Peek {
         let names = page_up(4096 + 64 * u64::from(region.max_participants())) + 8192;
         let units = page_up(names + 8192 + 256 * 64);
         let slots = units + page_up(8 * (region.capacity() >> 16));
-        Self { start, units, slots, names }
+        let participants = u64::from(region.max_participants());
+        let chunks = u64::from(region.max_objects() + 1).div_ceil(2048);
+        let words = slots + chunks * page_up(2048 * (64 + 2 * participants));
+        let data = (words + (region.capacity() >> 16) * 4096).next_multiple_of(2 << 20);
+        Self { start, units, slots, names, data }
     }
 
     fn word(&self, offset: u64) -> Word {
@@ -48,6 +58,12 @@ impl Peek {
     /// A slot's word; its state is in bits 8 to 11.
     pub fn slot(&self, key: Key) -> Word {
         self.word(self.slots + 64 * (key.object() & 0xff_ffff))
+    }
+
+    /// The state of an envelope of a queue for 5 to 8 messages and as many participants: its stage is in bits 0 to 3.
+    pub fn envelope(&self, queue: Key, envelope: u64) -> Word {
+        let block = Word(self.slot(queue).0 + 8).get() & ((1 << 38) - 1);
+        self.word(self.data + block * 64 + 8 * (80 + 8 + 8 + 8 * envelope))
     }
 
     /// What a variable names: the key's object of its current version.
@@ -89,6 +105,10 @@ impl Word {
 
     pub fn state(self) -> u64 {
         self.get() >> 8 & 15
+    }
+
+    pub fn stage(self) -> u64 {
+        self.get() & 15
     }
 
     pub fn kind(self) -> u64 {

@@ -1,0 +1,82 @@
+//! Work for whoever is free.
+//!
+//! # Share work among processes
+//!
+//! Whoever knows the store and the name finds the queue. Each message is received by one consumer, in place; acknowledged, it
+//! is gone. With the last producer the stream ends, for all consumers.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{RegionOptions, Store, storable};
+//!
+//! #[storable]
+//! struct Job {
+//!     image: String,
+//!     pixels: Vec<u8>,
+//! }
+//!
+//! let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+//! let store = Store::builder("jobs").connector(ShmConnector::new(region)).open()?;
+//!
+//! let sender = store.queue::<Job>("jobs", 64)?.sender()?;
+//! sender.send(&Job { image: "cat".into(), pixels: vec![7; 50_000] })?;
+//! sender.close();
+//!
+//! let receiver = store.queue::<Job>("jobs", 64)?.receiver()?; // in any process
+//! for job in &receiver {
+//!     let job = job?;
+//!     assert_eq!((job.image.as_str(), job.pixels.len()), ("cat", 50_000));
+//!     job.ack()?; // only now: killed before, another has it
+//! }
+//! # Ok::<(), inplace::Error>(())
+//! ```
+//!
+//! # Look at what fails again and again
+//!
+//! A message that is dropped is received again, and so is what a killed consumer held. After too many deliveries it is a dead
+//! letter, which stays in the queue until somebody acknowledges it.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{QueueOptions, RegionOptions, Store};
+//!
+//! let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+//! let store = Store::builder("fails").connector(ShmConnector::new(region)).open()?;
+//! let queue = store.queue_new_with::<String>(&QueueOptions::new(64).max_deliveries(3))?;
+//! let sender = queue.sender()?;
+//! sender.send_with(&"not a number".into(), b"from: test")?;
+//! sender.close();
+//!
+//! let receiver = queue.receiver()?;
+//! for message in &receiver {
+//!     let message = message?;
+//!     if message.parse::<u32>().is_ok() {
+//!         message.ack()?;
+//!     } // else dropped
+//! }
+//! for letter in receiver.dead_letters() {
+//!     let letter = letter?;
+//!     assert_eq!((letter.deliveries(), letter.metadata()), (3, &b"from: test"[..]));
+//!     letter.ack()?;
+//! }
+//! # Ok::<(), inplace::Error>(())
+//! ```
+//!
+//! # Answer within a microsecond
+//!
+//! A receiver that spins has a core of its own, and no wake-up to wait for. Small messages lie in the queue itself.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{QueueOptions, RegionOptions, Store, WaitPolicy};
+//!
+//! let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+//! let store = Store::builder("fast").connector(ShmConnector::new(region)).open()?;
+//! let queue = store.queue_new_with::<[f32; 16]>(&QueueOptions::new(16).inline_bytes(64))?;
+//! let receiver = queue.receiver()?.wait_policy(WaitPolicy::Spin);
+//! queue.sender()?.send(&[0.5; 16])?;
+//! let message = receiver.recv()?.expect("it was sent");
+//! assert_eq!(message[15], 0.5);
+//! message.ack()?;
+//! # Ok::<(), inplace::Error>(())
+//! ```

@@ -1,0 +1,380 @@
+//! Queues: send, receive, acknowledge, give back, close, evict, reap.
+
+use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, spawn};
+use crate::actor::Actor;
+use crate::fingerprint::Fingerprint;
+use crate::layout::queue::Shape;
+use crate::layout::slot::ObjectId;
+use crate::protocol::queue::{Contents, Queue, QueueBell, Taken};
+use crate::sync::unmodelled::AtomicU64;
+use crate::sys::futex;
+
+const SIZE: Size = Size { objects: 4, units: 2, participants: 2 };
+const THREE: Size = Size { participants: 3, ..SIZE };
+const BYTES: Fingerprint = Fingerprint::BYTES;
+
+/// A queue for one message, or for two; in a unit of its own.
+fn new(scene: &Scene, capacity: u32) -> ObjectId {
+    let shape = Shape::new(capacity, HALF as u32 / capacity, SIZE.participants + 1, 2);
+    scene.actor(0).new_queue(BYTES, shape).expect("there is room")
+}
+
+/// Works at a queue that is there.
+fn at<T>(actor: &Actor<'_>, id: ObjectId, work: impl FnOnce(&Queue<'_>) -> T) -> Option<T> {
+    let (_pin, queue) = actor.pin_queue(id).expect("nothing is corrupt")?;
+    Some(work(&queue))
+}
+
+/// Sends a number; `false`: there is no room, or no queue.
+fn send(actor: &Actor<'_>, id: ObjectId, value: u64) -> bool {
+    let sent = at(actor, id, |queue| {
+        let Some(envelope) = queue.own_envelope(0) else { return false };
+        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        queue.ring(QueueBell::Items);
+        true
+    });
+    sent == Some(true)
+}
+
+/// Sends a number with an object.
+fn send_object(actor: &Actor<'_>, id: ObjectId, value: u64) {
+    at(actor, id, |queue| {
+        let envelope = queue.own_envelope(0).expect("there is room");
+        envelope.fill_object(0, &mut |_| Ok(())).expect("a slot is free");
+        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        queue.ring(QueueBell::Items);
+    });
+}
+
+fn value(queue: &Queue<'_>, taken: &Taken) -> u64 {
+    let (bytes, len) = queue.metadata(taken);
+    assert_eq!(len, 8, "a message is whole");
+    u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"))
+}
+
+/// What a receiver found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Found {
+    /// A number, and how often it was delivered.
+    Message(u64, u8),
+    End,
+    Nothing,
+    Gone,
+}
+
+/// Looks once, as `region::queues` does; what is received is acknowledged or given back.
+fn look(queue: &Queue<'_>, seen: &AtomicU64, acknowledges: bool) -> Found {
+    if !queue.is_there() {
+        return Found::Gone;
+    }
+    let receive = || queue.receive(seen).expect("nothing is corrupt");
+    let (taken, has_ended) = match receive() {
+        None if queue.has_no_producer() => (receive(), true),
+        taken => (taken, false),
+    };
+    let Some(taken) = taken else {
+        return if has_ended { Found::End } else { Found::Nothing };
+    };
+    let found = Found::Message(value(queue, &taken), taken.word.deliveries());
+    if acknowledges {
+        assert!(queue.acknowledge(&taken));
+    } else {
+        assert!(queue.give_back(&taken));
+    }
+    found
+}
+
+fn try_receive(actor: &Actor<'_>, id: ObjectId) -> Found {
+    at(actor, id, |queue| look(queue, &AtomicU64::new(0), true)).unwrap_or(Found::Gone)
+}
+
+/// Waits, but that nothing is lost in a slice: a wake that does not come is a deadlock.
+fn receive(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
+    let found = at(actor, id, |queue| {
+        loop {
+            let (word, heard) = queue.listen(QueueBell::Items);
+            match look(queue, seen, true) {
+                Found::Nothing => futex::wait_low(word, heard, None),
+                found => return found,
+            };
+        }
+    });
+    found.unwrap_or(Found::Gone)
+}
+
+fn add_producer(scene: &Scene, p: u32, id: ObjectId) {
+    at(&scene.actor(p), id, |queue| queue.add_producer()).expect("it is there");
+}
+
+#[test]
+fn what_one_sends_another_receives_in_order_and_whole() {
+    explore("send, send | receive, receive", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 2);
+        let sender = spawn(&scene, move |s| {
+            assert!(send(&s.actor(1), id, 1) && send(&s.actor(1), id, 2));
+        });
+        let seen = AtomicU64::new(0);
+        let found = [0, 1].map(|_| receive(&scene.actor(0), id, &seen));
+        assert_eq!(found, [Found::Message(1, 1), Found::Message(2, 1)]);
+        sender.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn of_two_senders_both_send_and_nothing_is_lost() {
+    explore("send | send", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 2);
+        let sender = spawn(&scene, move |s| assert!(send(&s.actor(1), id, 1)));
+        assert!(send(&scene.actor(0), id, 2));
+        sender.join().unwrap();
+        let found = [0, 1, 2].map(|_| try_receive(&scene.actor(0), id));
+        let (one, two) = (Found::Message(1, 1), Found::Message(2, 1));
+        assert!([[one, two], [two, one]].contains(&[found[0], found[1]]), "{found:?}");
+        assert_eq!(found[2], Found::Nothing);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn of_two_receivers_one_has_the_message() {
+    explore("receive | receive", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 2);
+        assert!(send(&scene.actor(0), id, 1));
+        let receiver = spawn(&scene, move |s| try_receive(&s.actor(1), id));
+        let mine = try_receive(&scene.actor(0), id);
+        let found = [mine, receiver.join().unwrap()];
+        let (message, nothing) = (Found::Message(1, 1), Found::Nothing);
+        assert!([[message, nothing], [nothing, message]].contains(&found), "{found:?}");
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_sender_of_a_full_queue_is_woken_by_an_acknowledgement() {
+    explore("acknowledge | send, waiting", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        assert!(send(&scene.actor(0), id, 1));
+        let sender = spawn(&scene, move |s| {
+            at(&s.actor(1), id, |queue| {
+                loop {
+                    let (word, heard) = queue.listen(QueueBell::Room);
+                    if let Some(envelope) = queue.own_envelope(0) {
+                        return envelope.send(0, &2_u64.to_le_bytes()).unwrap();
+                    }
+                    futex::wait_low(word, heard, None);
+                }
+            });
+        });
+        assert_eq!(try_receive(&scene.actor(0), id), Found::Message(1, 1));
+        sender.join().unwrap();
+        assert_eq!(try_receive(&scene.actor(0), id), Found::Message(2, 1));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn what_is_given_back_wakes_a_receiver_who_has_it() {
+    explore("give back | receive", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        assert!(send(&scene.actor(0), id, 1));
+        let taken = at(&scene.actor(0), id, |queue| queue.receive(&AtomicU64::new(0)).unwrap());
+        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
+        let taken = taken.unwrap().expect("it was sent");
+        assert_eq!(at(&scene.actor(0), id, |queue| queue.give_back(&taken)), Some(true));
+        assert_eq!(receiver.join().unwrap(), Found::Message(1, 2));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn the_end_of_the_last_producer_ends_the_stream_after_its_message() {
+    explore("send, close | receive, receive", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        add_producer(&scene, 1, id);
+        let sender = spawn(&scene, move |s| {
+            send(&s.actor(1), id, 1);
+            at(&s.actor(1), id, |queue| queue.remove_producer());
+        });
+        let seen = AtomicU64::new(0);
+        let found = [0, 1].map(|_| receive(&scene.actor(0), id, &seen));
+        assert_eq!(found, [Found::Message(1, 1), Found::End]);
+        sender.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_receiver_of_an_evicted_queue_hears_of_it_and_its_message_goes() {
+    explore("evict | receive", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
+        assert!(scene.actor(0).evict(id));
+        assert_eq!(receiver.join().unwrap(), Found::Gone);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_message_sent_to_a_queue_that_is_evicted_goes_with_it() {
+    explore("evict | send an object", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let sender = spawn(&scene, move |s| send_object(&s.actor(1), id, 1));
+        assert!(scene.actor(0).evict(id));
+        sender.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn killed_in_a_send_a_sender_has_sent_its_message_or_not() {
+    for has_object in [false, true] {
+        let name = if has_object { "send an object | receive" } else { "send | receive" };
+        let model = move |accesses: u32, deaths: &Deaths| {
+            let scene = Scene::new(SIZE);
+            let id = new(&scene, 1);
+            add_producer(&scene, 1, id);
+            let died = Deaths::clone(deaths);
+            let victim = spawn(&scene, move |scene| {
+                mortal(scene, (1, accesses), &died, |actor| {
+                    if has_object {
+                        send_object(actor, id, 1);
+                    } else {
+                        send(actor, id, 1);
+                    }
+                });
+            });
+            let first = try_receive(&scene.actor(0), id);
+            victim.join().unwrap();
+            // Alive or not, it leaves.
+            scene.assert_settled();
+            let second = try_receive(&scene.actor(0), id);
+            let (message, end) = (Found::Message(1, 1), Found::End);
+            let expected = [[Found::Nothing, message], [Found::Nothing, end], [message, end]];
+            assert!(expected.contains(&[first, second]), "{first:?} {second:?}");
+            assert_eq!(try_receive(&scene.actor(0), id), end);
+            assert!(send(&scene.actor(0), id, 2), "there is room again");
+            scene.assert_all_returns();
+        };
+        explore_deaths(name, model);
+    }
+}
+
+#[test]
+fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it() {
+    for has_object in [false, true] {
+        let name = if has_object { "receive an object" } else { "receive" };
+        let model = move |accesses: u32, deaths: &Deaths| {
+            let scene = Scene::new(SIZE);
+            let id = new(&scene, 1);
+            if has_object {
+                send_object(&scene.actor(0), id, 1);
+            } else {
+                send(&scene.actor(0), id, 1);
+            }
+            let died = Deaths::clone(deaths);
+            let victim = spawn(&scene, move |scene| {
+                mortal(scene, (1, accesses), &died, |actor| {
+                    let _ = try_receive(actor, id);
+                });
+            });
+            let first = try_receive(&scene.actor(0), id);
+            victim.join().unwrap();
+            scene.assert_settled();
+            let second = try_receive(&scene.actor(0), id);
+            match (first, second) {
+                (Found::Message(1, 1), Found::Nothing)
+                | (Found::Nothing, Found::Message(1, 1 | 2) | Found::Nothing) => {}
+                other => panic!("{other:?}"),
+            }
+            assert!(send(&scene.actor(0), id, 2), "there is room again");
+            scene.assert_all_returns();
+        };
+        explore_deaths(name, model);
+    }
+}
+
+#[test]
+fn a_message_whose_receiver_is_killed_wakes_one_who_waits() {
+    explore_deaths("receive, killed; reap, or send | receive", |accesses, deaths| {
+        let scene = Scene::new(THREE);
+        let id = new(&scene, 2);
+        send(&scene.actor(0), id, 1);
+        mortal(&scene, (2, accesses), deaths, |actor| {
+            let _ = try_receive(actor, id);
+        });
+        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
+        scene.reap();
+        // Acknowledged before: then another.
+        assert!(send(&scene.actor(0), id, 2));
+        assert!(matches!(
+            receiver.join().unwrap(),
+            Found::Message(1, 1 | 2) | Found::Message(2, 1)
+        ));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn killed_when_it_gives_a_message_back_one_leaves_it_to_others() {
+    explore_deaths("give back, killed; reap | receive", |accesses, deaths| {
+        let scene = Scene::new(THREE);
+        let id = new(&scene, 1);
+        send(&scene.actor(0), id, 1);
+        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
+        mortal(&scene, (2, accesses), deaths, |actor| {
+            at(actor, id, |queue| look(queue, &AtomicU64::new(0), false));
+        });
+        scene.reap();
+        assert!(matches!(receiver.join().unwrap(), Found::Message(1, 1 | 2)));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn killed_in_an_evict_one_leaves_the_queue_with_its_message_or_nothing() {
+    explore_deaths("evict, killed; reap | receive", |accesses, deaths| {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        send_object(&scene.actor(0), id, 1);
+        let died = Deaths::clone(deaths);
+        let victim = spawn(&scene, move |scene| {
+            mortal(scene, (1, accesses), &died, |actor| {
+                let _ = actor.evict(id);
+            });
+        });
+        let found = try_receive(&scene.actor(0), id);
+        assert!([Found::Message(1, 1), Found::Gone].contains(&found), "{found:?}");
+        victim.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn an_object_of_a_message_is_there_for_who_receives_it() {
+    explore("send an object | receive", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let sender = spawn(&scene, move |s| send_object(&s.actor(1), id, 1));
+        at(&scene.actor(0), id, |queue| {
+            if let Some(taken) = queue.receive(&AtomicU64::new(0)).unwrap() {
+                let Ok(Contents::Object(object)) = queue.contents(&taken) else {
+                    panic!("it has an object")
+                };
+                drop(scene.actor(0).pin(object).unwrap().expect("it is there"));
+                assert!(queue.acknowledge(&taken));
+                assert!(scene.actor(0).pin(object).unwrap().is_none());
+            }
+        });
+        sender.join().unwrap();
+        scene.assert_all_returns();
+    });
+}

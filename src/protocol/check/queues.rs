@@ -1,0 +1,119 @@
+//! What `check()` says of queues.
+
+use std::collections::HashSet;
+
+use super::Walk;
+use crate::layout::queue::{EnvelopeWord, Stage};
+use crate::layout::slot::{BOUND, ObjectId, SlotWord, State};
+use crate::protocol::queue::Queue;
+use crate::sync::Ordering;
+
+impl Walk<'_> {
+    /// Every envelope is as somebody who lives wants it, and has its message.
+    pub(super) fn queue(&mut self, index: u32, word: SlotWord) {
+        self.report.queues += 1;
+        let id = ObjectId::new(index, word.generation());
+        if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
+            let owner = word.owner();
+            self.blame(format!(
+                "slot {index} is a queue made for a name by {owner:?}, who is dead"
+            ));
+        }
+        match self.actor.pin_queue(id) {
+            Ok(Some((_pin, queue))) => {
+                let sent = queue.sent();
+                for envelope in 0..queue.place.shape.envelopes {
+                    self.envelope(index, (&queue, &sent), envelope);
+                }
+                self.producers(index, &queue);
+            }
+            Ok(None) => {}
+            Err(error) => self.blame(format!("slot {index} is a queue that is broken: {error}")),
+        }
+    }
+
+    fn envelope(&mut self, index: u32, (queue, sent): (&Queue<'_>, &HashSet<u64>), envelope: u32) {
+        let word = queue.load_envelope(envelope);
+        let is_it = || queue.load_envelope(envelope) == word;
+        let Some(stage) = word.stage() else {
+            return self.blame(format!(
+                "envelope {envelope} of queue {index} has the unknown word {:#x}",
+                word.0
+            ));
+        };
+        let is_owned = matches!(stage, Stage::Owned | Stage::Taken | Stage::Acked);
+        if is_owned && self.is_lost(word.owner()) && is_it() {
+            self.blame(format!("envelope {envelope} of queue {index} is {word:?}, who is dead"));
+        }
+        let is_sent = Queue::is_among(sent, envelope, word);
+        match stage {
+            Stage::Empty => {}
+            Stage::Owned if is_sent => self.report.queued += 1,
+            Stage::Owned | Stage::Acked => self.report.in_progress += 1,
+            Stage::Queued | Stage::Abandoned => self.report.queued += 1,
+            Stage::Taken => self.report.unacknowledged += 1,
+            Stage::Letter => self.report.dead_letters += 1,
+        }
+        if stage == Stage::Queued && !is_sent && self.stays(|| is_it() && !queue.is_sent(envelope))
+        {
+            self.blame(format!(
+                "envelope {envelope} of queue {index} is queued and not in the ring"
+            ));
+        }
+        self.message(index, queue, (envelope, word, is_sent));
+    }
+
+    /// A message that has an object, has it until it is acknowledged, and no longer.
+    fn message(
+        &mut self,
+        index: u32,
+        queue: &Queue<'_>,
+        (envelope, word, is_sent): (u32, EnvelopeWord, bool),
+    ) {
+        let Some(object) = queue.object_of(envelope) else { return };
+        let is_it =
+            || queue.load_envelope(envelope) == word && queue.object_of(envelope) == Some(object);
+        match word.stage() {
+            Some(Stage::Empty) if self.stays(is_it) => {
+                self.blame(format!(
+                    "envelope {envelope} of queue {index} is empty and has {object:?}"
+                ));
+            }
+            // Not sent yet, or acknowledged.
+            Some(Stage::Empty | Stage::Acked) | None => {}
+            Some(Stage::Owned) if !is_sent => {}
+            Some(_) => {
+                if self.stays(|| is_it() && !self.actor.exists(object)) {
+                    self.blame(format!(
+                        "envelope {envelope} of queue {index} has a message that is gone: {object:?}"
+                    ));
+                }
+            }
+        }
+    }
+
+    fn producers(&mut self, index: u32, queue: &Queue<'_>) {
+        for p in self.segment.participants() {
+            let is_left = || queue.produces(p) && self.is_lost(Some(p));
+            if queue.produces(p) && self.stays(is_left) {
+                self.blame(format!("{p:?} produces for queue {index}, and is dead or gone"));
+            }
+        }
+    }
+
+    /// Whether a queue's envelope names an object; `None` when that is no queue.
+    pub(super) fn is_message_of(&self, queue: ObjectId, object: ObjectId) -> Option<bool> {
+        let slot = self.segment.slot(queue.slot())?;
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if !word.is_generation_of(queue) || !word.is_queue() {
+            return None;
+        }
+        if !word.is(State::Queue) {
+            // Whoever reclaims it evicts its messages.
+            return Some(true);
+        }
+        let Ok(Some((_pin, queue))) = self.actor.pin_queue(queue) else { return None };
+        let mut envelopes = 0..queue.place.shape.envelopes;
+        Some(envelopes.any(|envelope| queue.object_of(envelope) == Some(object)))
+    }
+}

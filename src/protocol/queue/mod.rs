@@ -1,0 +1,365 @@
+//! Queues: messages from any number of producers to any number of consumers, each to one of them.
+//!
+//! ```text
+//! envelope: EMPTY(v) → OWNED(v, p) → TAKEN(v, c) → EMPTY(v + 1), or by way of ACKED(v, c)
+//!           OWNED(v, dead) → QUEUED(v) if it was sent, else EMPTY(v) · TAKEN(v, c) → ABANDONED(v) → TAKEN, or LETTER(v)
+//! ring:     a word per position, which names the envelope and version of the message that was sent to it last
+//!
+//! send:    P1 CAS envelope EMPTY(v) → OWNED(v, me) · P2 metadata, bytes; a large one: object n is WRITING, P2a
+//!          envelope.object = n, P2b n READY · P3 load tail t · P4 load the ring word at t: of t's round? P6, then P3 · P5 CAS it
+//!          from the round before → (round, envelope, v): sent · P6 CAS tail t → t + 1 · P7 ring ITEMS
+//! receive: C1 RETURNED moved? C1a CAS an envelope ABANDONED(v) → TAKEN(v, me) · C2 load head h · C3 load the ring word at h: of
+//!          the round before? nothing there · C4 load envelope, C4a the ring word again · C5 CAS OWNED(v) | QUEUED(v) →
+//!          TAKEN(v, me); it is another's: C6, then C2 · C6 CAS head h → h + 1
+//! ack:     A1 CAS TAKEN(v, me) → EMPTY(v + 1); of an object: → ACKED(v, me) · A2 evict it, A3 envelope.object = 0, A4 EMPTY(v + 1)
+//!          · A5 ring ROOM
+//! return:  B1 CAS TAKEN(v, me) → ABANDONED(v), or LETTER(v) when it was delivered too often · B2 RETURNED + 1 · B3 ring ITEMS
+//! ring:    SLEEPERS in the bell? CAS: one ring more, SLEEPERS out · wake all
+//! sleep:   Z1 SLEEPERS into the bell (fetch_or) · Z2 look once more · Z3 sleep while the bell is as at Z1
+//! ```
+//!
+//! Nobody clears a ring word. Of the words behind the tail, those that name a message nobody received are the newest, and
+//! fewer than there are envelopes, for who sends owns one, too; so what a sender overwrites was received. And while a sender
+//! lives, OWNED says as well as QUEUED that a message was sent: the ring does.
+//!
+//! The queue is a slot in state QUEUE whose block is all of this, pinned by every handle. Evicted, it is RETIRED, and its
+//! messages are evicted by who reclaims it.
+
+mod receive;
+mod send;
+mod sweep;
+
+pub(crate) use receive::{Contents, Taken};
+#[cfg(not(loom))]
+pub(crate) use send::{Envelope, METADATA_BYTES};
+
+use crate::actor::{Actor, Refusal};
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::layout::block::BlockRef;
+use crate::layout::participant::ParticipantId;
+use crate::layout::queue::{
+    ENVELOPES, EnvelopeWord, INLINE, ITEMS, MAX_DELIVERIES, MAX_ENVELOPES, OBJECT, ONE_RING,
+    OPENED, PARTICIPANTS, RETURNED, RING, ROOM, RingWord, SLEEPERS, Shape, WORD,
+};
+use crate::layout::slot::{BOUND, ObjectId, QUEUE, Slot, SlotWord, State};
+use crate::protocol::evict::retired;
+use crate::protocol::named::Kind;
+use crate::protocol::pin::Pin;
+use crate::sync::{AtomicU64, Ordering};
+use crate::sys::futex;
+
+/// Where a queue is; it stays there while it is pinned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct QueuePlace {
+    pub(crate) id: ObjectId,
+    pub(crate) block: BlockRef,
+    pub(crate) shape: Shape,
+}
+
+/// A pinned queue, at which a participant is at work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Queue<'a> {
+    pub(super) actor: Actor<'a>,
+    pub(super) slot: &'a Slot,
+    pub(crate) place: QueuePlace,
+    words: &'a [AtomicU64],
+}
+
+/// What is rung when something has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueBell {
+    /// There may be something to receive, or nothing ever any more.
+    Items,
+    /// An envelope may be empty.
+    Room,
+}
+
+impl<'a> Actor<'a> {
+    /// A queue without messages.
+    pub(crate) fn new_queue(
+        &self,
+        fingerprint: Fingerprint,
+        shape: Shape,
+    ) -> Result<ObjectId, Refusal> {
+        self.make_queue(fingerprint, shape, |word| word)
+    }
+
+    /// The queue a name is bound to; made, and bound, if it is bound to nothing. It may have another shape.
+    pub(crate) fn open_queue(
+        &self,
+        name: &str,
+        fingerprint: Fingerprint,
+        shape: Shape,
+    ) -> Result<ObjectId, Refusal> {
+        self.open_named(name, Kind { state: State::Queue, fingerprint }, || {
+            self.make_queue(fingerprint, shape, |word| word.owned_by(self.me).with(BOUND))
+        })
+    }
+
+    fn make_queue(
+        &self,
+        fingerprint: Fingerprint,
+        shape: Shape,
+        word: impl Fn(SlotWord) -> SlotWord,
+    ) -> Result<ObjectId, Refusal> {
+        let writing = self.start_writing(shape.bytes())?;
+        self.commit_block(writing.claimed.index, writing.block)?;
+        let words = self.segment.queue_words(writing.block, shape.words())?;
+        for (at, word) in words.iter().enumerate() {
+            let value = match at {
+                ENVELOPES => shape.envelopes.into(),
+                RING => shape.ring.into(),
+                INLINE => shape.inline.into(),
+                MAX_DELIVERIES => shape.max_deliveries.into(),
+                PARTICIPANTS => shape.participants.into(),
+                _ => 0,
+            };
+            word.store(value, Ordering::Relaxed);
+        }
+        let queue = SlotWord::new(writing.claimed.word.generation(), State::Queue).with(QUEUE);
+        Ok(writing.publish_as(word(queue), shape.bytes(), fingerprint))
+    }
+
+    /// Refuses a queue that is gone, or has messages of another type.
+    pub(crate) fn expect_queue(&self, id: ObjectId, fingerprint: Fingerprint) -> Result<()> {
+        self.expect_kind(id, Kind { state: State::Queue, fingerprint })
+    }
+
+    /// Pins a queue; `None` when it is gone.
+    pub(crate) fn pin_queue(&self, id: ObjectId) -> Result<Option<(Pin<'a>, Queue<'a>)>> {
+        let Some(pin) = self.pin_in(State::Queue, id)? else { return Ok(None) };
+        let place = self.place_of_queue(id, pin.slot)?;
+        let queue = self.at_queue(place, pin.slot)?;
+        Ok(Some((pin, queue)))
+    }
+
+    /// A queue that the caller has pinned, or is reclaiming.
+    #[inline]
+    pub(crate) fn at_queue(&self, place: QueuePlace, slot: &'a Slot) -> Result<Queue<'a>> {
+        let words = self.segment.queue_words(place.block, place.shape.words())?;
+        Ok(Queue { actor: *self, slot, place, words })
+    }
+
+    /// Where a queue says it is, and how large: believed as far as its block reaches.
+    pub(super) fn place_of_queue(&self, id: ObjectId, slot: &Slot) -> Result<QueuePlace> {
+        let block = BlockRef(slot.block.load(Ordering::Relaxed));
+        let head = self.segment.queue_words(block, PRELUDE)?;
+        let word = |at: usize| head[at].load(Ordering::Relaxed);
+        let [envelopes, ring, inline, deliveries, participants] =
+            [ENVELOPES, RING, INLINE, MAX_DELIVERIES, PARTICIPANTS].map(word);
+        let is_possible = (1..u64::from(MAX_ENVELOPES)).contains(&envelopes)
+            && ring.is_power_of_two()
+            && (envelopes..=MAX_ENVELOPES.into()).contains(&ring)
+            && inline % 64 == 0
+            && inline <= block.size()
+            && (1..=4095).contains(&participants)
+            && deliveries <= u8::MAX.into();
+        let shape = Shape {
+            envelopes: envelopes as u32,
+            ring: ring as u32,
+            inline: inline as u32,
+            participants: participants as u32,
+            max_deliveries: deliveries as u8,
+        };
+        if !is_possible || shape.bytes() > block.size() {
+            let what = format!("queue {id:?} says {envelopes} envelopes in {block:?}");
+            return Err(Error::corrupt(what));
+        }
+        Ok(QueuePlace { id, block, shape })
+    }
+
+    /// E1 for a queue: its messages go with it, once nobody has a handle of it.
+    #[cold]
+    pub(crate) fn evict_queue(&self, id: ObjectId) -> bool {
+        // Pinned, for its bells.
+        let Ok(Some((_pin, queue))) = self.pin_queue(id) else { return false };
+        let mut word = SlotWord(queue.slot.word.load(Ordering::SeqCst));
+        while word.is_in(State::Queue, id) {
+            let next = retired(word);
+            match queue.slot.word.compare_exchange(
+                word.0,
+                next.0,
+                Ordering::SeqCst,
+                Ordering::SeqCst,
+            ) {
+                Ok(_) => {
+                    queue.ring_all();
+                    return true;
+                }
+                Err(found) => word = SlotWord(found),
+            }
+        }
+        false
+    }
+
+    /// C6 for a queue that is RECLAIMING by this participant: evicts its messages, and takes QUEUE out of the word. From then
+    /// on the block may be another's.
+    #[cold]
+    pub(crate) fn evict_messages(&self, index: u32, slot: &Slot, word: SlotWord) -> SlotWord {
+        let id = ObjectId::new(index, word.generation());
+        if let Ok(place) = self.place_of_queue(id, slot)
+            && let Ok(words) = self.segment.queue_words(place.block, place.shape.words())
+        {
+            for envelope in 0..place.shape.envelopes {
+                let object = words[place.shape.envelope(envelope, OBJECT)].load(Ordering::SeqCst);
+                if let Some(object) = ObjectId::from_word(object) {
+                    self.evict_version(object);
+                }
+            }
+        }
+        let bare = word.without(QUEUE);
+        // Who finds QUEUE evicts the messages again; so it goes before the block does.
+        slot.word.store(bare.0, Ordering::SeqCst);
+        bare
+    }
+}
+
+/// Words of the head, which say how large a queue is.
+const PRELUDE: u64 = OPENED as u64 + 1;
+
+impl<'a> Queue<'a> {
+    #[inline]
+    fn word(&self, at: usize) -> &'a AtomicU64 {
+        &self.words[at]
+    }
+
+    #[inline]
+    fn envelope_word(&self, envelope: u32) -> &'a AtomicU64 {
+        self.word(self.place.shape.envelope(envelope, WORD))
+    }
+
+    #[inline]
+    pub(super) fn load_envelope(&self, envelope: u32) -> EnvelopeWord {
+        EnvelopeWord(self.envelope_word(envelope).load(Ordering::SeqCst))
+    }
+
+    /// Starts fetching an envelope and the first bytes in it, both of which another processor has.
+    #[inline(always)]
+    fn prefetch_envelope(&self, envelope: u32, is_written: bool) {
+        let QueuePlace { block, shape, .. } = &self.place;
+        let segment = self.actor.segment;
+        segment.prefetch_to_write(*block, shape.envelope(envelope, WORD) as u64 * 8);
+        if is_written {
+            segment.prefetch_to_write(*block, shape.inline_at(envelope));
+        } else {
+            segment.prefetch_to_view(*block, shape.inline_at(envelope));
+        }
+    }
+
+    /// CAS of an envelope's word; whether it was as expected.
+    #[inline]
+    fn change_envelope(&self, envelope: u32, from: EnvelopeWord, to: EnvelopeWord) -> bool {
+        let word = self.envelope_word(envelope);
+        word.compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    #[inline]
+    fn load_ring(&self, position: u64) -> RingWord {
+        RingWord(self.word(self.place.shape.ring_word(position)).load(Ordering::SeqCst))
+    }
+
+    /// P6, C6: a position that is done with, whoever did it.
+    #[inline]
+    fn advance(&self, at: usize, position: u64) {
+        let next = position.wrapping_add(1);
+        let _ = self.word(at).compare_exchange(position, next, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    /// Whether it was not evicted.
+    #[inline]
+    pub(crate) fn is_there(&self) -> bool {
+        SlotWord(self.slot.word.load(Ordering::SeqCst)).is_in(State::Queue, self.place.id)
+    }
+
+    /// Refuses a queue that was evicted.
+    #[inline]
+    pub(crate) fn expect_there(&self) -> Result<()> {
+        if self.is_there() { Ok(()) } else { Err(self.gone()) }
+    }
+
+    #[cold]
+    fn gone(&self) -> Error {
+        Error::NotFound { key: self.actor.key(self.place.id) }
+    }
+
+    /// Counts a producer of this participant's.
+    pub(crate) fn add_producer(&self) {
+        let producer = self.word(self.place.shape.producer(self.actor.me));
+        producer.fetch_add(1, Ordering::SeqCst);
+        self.word(OPENED).store(1, Ordering::SeqCst);
+    }
+
+    /// Counts one down; the last one's end is the end of the stream.
+    pub(crate) fn remove_producer(&self) {
+        let producer = self.word(self.place.shape.producer(self.actor.me));
+        // Whoever waits for the end sees that nobody produces, or is woken.
+        if producer.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.ring(QueueBell::Items);
+        }
+    }
+
+    /// Whether somebody produced, and nobody does any more: then what a look finds from now on is all there is.
+    pub(crate) fn has_no_producer(&self) -> bool {
+        let mut participants = self.actor.segment.participants();
+        self.word(OPENED).load(Ordering::SeqCst) != 0 && !participants.any(|p| self.produces(p))
+    }
+
+    pub(super) fn produces(&self, participant: ParticipantId) -> bool {
+        self.word(self.place.shape.producer(participant)).load(Ordering::SeqCst) != 0
+    }
+
+    #[inline]
+    fn bell(&self, bell: QueueBell) -> &'a AtomicU64 {
+        self.word(match bell {
+            QueueBell::Items => ITEMS,
+            QueueBell::Room => ROOM,
+        })
+    }
+
+    /// Wakes those who sleep on a bell, if there are some.
+    #[inline]
+    pub(crate) fn ring(&self, bell: QueueBell) {
+        let word = self.bell(bell);
+        let found = word.load(Ordering::SeqCst);
+        if found & SLEEPERS != 0 {
+            ring_sleepers(word, found);
+        }
+    }
+
+    /// Wakes everybody, whatever the bells hold: somebody may have been killed between a ring and its wake.
+    pub(super) fn ring_all(&self) {
+        for bell in [QueueBell::Items, QueueBell::Room] {
+            self.bell(bell).fetch_add(ONE_RING, Ordering::SeqCst);
+            futex::wake_low(self.bell(bell), u32::MAX >> 1);
+        }
+    }
+
+    /// Z1: what to sleep on, and as long as it is what.
+    pub(crate) fn listen(&self, bell: QueueBell) -> (&'a AtomicU64, u32) {
+        let word = self.bell(bell);
+        (word, (word.fetch_or(SLEEPERS, Ordering::SeqCst) | SLEEPERS) as u32)
+    }
+
+    /// How often messages were given back.
+    #[inline]
+    fn returned(&self) -> u64 {
+        self.word(RETURNED).load(Ordering::SeqCst)
+    }
+
+    fn announce_return(&self) {
+        self.word(RETURNED).fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[cold]
+fn ring_sleepers(word: &AtomicU64, found: u64) {
+    let mut found = found;
+    while found & SLEEPERS != 0 {
+        let rung = found.wrapping_add(ONE_RING) & !SLEEPERS;
+        match word.compare_exchange(found, rung, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => return futex::wake_low(word, u32::MAX >> 1),
+            Err(other) => found = other,
+        }
+    }
+}

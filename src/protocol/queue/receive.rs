@@ -1,0 +1,183 @@
+//! Receiving, acknowledging, giving back.
+
+use super::{Queue, QueueBell};
+use crate::error::{Error, Result};
+use crate::layout::queue::{ABOUT, About, EnvelopeWord, HEAD, METADATA, OBJECT, Stage};
+use crate::layout::slot::ObjectId;
+use crate::protocol::queue::send::METADATA_BYTES;
+use crate::sync::unmodelled;
+use crate::sync::{Ordering, unmodelled::AtomicU64};
+
+/// A message that this participant received, and neither acknowledged nor gave back.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Taken {
+    pub(crate) envelope: u32,
+    pub(crate) word: EnvelopeWord,
+}
+
+/// Where the bytes of a message are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// In the queue's block, from there on.
+    Inline { at: u64, len: u64 },
+    /// An object.
+    Object(ObjectId),
+}
+
+impl Queue<'_> {
+    /// The next message, if there is one; `seen` is what this receiver knows of what was given back.
+    #[inline]
+    pub(crate) fn receive(&self, seen: &AtomicU64) -> Result<Option<Taken>> {
+        let returned = self.returned();
+        if returned != seen.load(unmodelled::Ordering::Relaxed) {
+            if let Some(taken) = self.take_again() {
+                return Ok(Some(taken));
+            }
+            seen.store(returned, unmodelled::Ordering::Relaxed);
+        }
+        self.take_next()
+    }
+
+    /// C1a: a message that was given back.
+    #[cold]
+    fn take_again(&self) -> Option<Taken> {
+        (0..self.place.shape.envelopes).find_map(|envelope| {
+            let word = self.load_envelope(envelope);
+            let is_there = word.is(Stage::Abandoned);
+            is_there.then(|| self.take(envelope, word, word.delivered())).flatten()
+        })
+    }
+
+    /// A dead letter, looked for from an envelope on.
+    pub(crate) fn take_letter(&self, from: u32) -> Option<Taken> {
+        (from..self.place.shape.envelopes).find_map(|envelope| {
+            let word = self.load_envelope(envelope);
+            word.is(Stage::Letter).then(|| self.take(envelope, word, word)).flatten()
+        })
+    }
+
+    #[inline]
+    fn take(&self, envelope: u32, from: EnvelopeWord, to: EnvelopeWord) -> Option<Taken> {
+        let word = to.at(Stage::Taken).owned_by(self.actor.me);
+        self.change_envelope(envelope, from, word).then_some(Taken { envelope, word })
+    }
+
+    /// C2 to C6.
+    #[inline]
+    fn take_next(&self) -> Result<Option<Taken>> {
+        let shape = &self.place.shape;
+        let mut stale = None;
+        loop {
+            let head = self.word(HEAD).load(Ordering::SeqCst);
+            let named = self.load_ring(head);
+            if named.round() == shape.round_before(head) {
+                return Ok(None);
+            }
+            let envelope = named.envelope();
+            if named.round() != shape.round(head) || envelope >= shape.envelopes {
+                if stale.replace(head) == Some(head) {
+                    // The head was another's by then, or the word is nobody's.
+                    return Err(Error::corrupt(format!("a queue's head {head} is at {named:?}")));
+                }
+                continue;
+            }
+            self.prefetch_envelope(envelope, false);
+            let word = self.load_envelope(envelope);
+            // Versions are cut in the ring: only while the word is the same, its version is the envelope's.
+            if self.load_ring(head) != named {
+                continue;
+            }
+            let is_unreceived = word.is(Stage::Owned) || word.is(Stage::Queued);
+            if !is_unreceived || !named.names(envelope, word) {
+                self.advance(HEAD, head);
+            } else if let Some(taken) = self.take(envelope, word, word.delivered()) {
+                self.advance(HEAD, head);
+                return Ok(Some(taken));
+            }
+        }
+    }
+
+    /// Where a message that was taken is.
+    #[inline]
+    pub(crate) fn contents(&self, taken: &Taken) -> Result<Contents> {
+        let shape = &self.place.shape;
+        let object = self.word(shape.envelope(taken.envelope, OBJECT)).load(Ordering::Relaxed);
+        if let Some(object) = ObjectId::from_word(object) {
+            return Ok(Contents::Object(object));
+        }
+        let len = self.about(taken).len();
+        if len > shape.inline {
+            let what = format!("a message of {len} bytes in an envelope of {}", shape.inline);
+            return Err(Error::corrupt(what));
+        }
+        Ok(Contents::Inline { at: shape.inline_at(taken.envelope), len: len.into() })
+    }
+
+    fn about(&self, taken: &Taken) -> About {
+        About(self.word(self.place.shape.envelope(taken.envelope, ABOUT)).load(Ordering::Relaxed))
+    }
+
+    /// What was sent with it.
+    pub(crate) fn metadata(&self, taken: &Taken) -> ([u8; METADATA_BYTES], usize) {
+        let mut bytes = [0; METADATA_BYTES];
+        let len = usize::from(self.about(taken).metadata()).min(METADATA_BYTES);
+        for (at, part) in bytes.chunks_mut(8).take(len.div_ceil(8)).enumerate() {
+            let word = self.place.shape.envelope(taken.envelope, METADATA + at);
+            part.copy_from_slice(&self.word(word).load(Ordering::Relaxed).to_le_bytes());
+        }
+        (bytes, len)
+    }
+
+    /// A1 to A5; `false`: it is not this participant's.
+    #[inline]
+    pub(crate) fn acknowledge(&self, taken: &Taken) -> bool {
+        let object = self.word(self.place.shape.envelope(taken.envelope, OBJECT));
+        let has_object = object.load(Ordering::Relaxed) != 0;
+        let next = if has_object {
+            taken.word.at(Stage::Acked).owned_by(self.actor.me)
+        } else {
+            taken.word.next()
+        };
+        if !self.change_envelope(taken.envelope, taken.word, next) {
+            return false;
+        }
+        if has_object {
+            self.finish_ack(taken.envelope, next);
+        }
+        self.ring(QueueBell::Room);
+        true
+    }
+
+    /// A2 to A4.
+    pub(super) fn finish_ack(&self, envelope: u32, acked: EnvelopeWord) {
+        self.evict_object(envelope);
+        self.change_envelope(envelope, acked, acked.next());
+    }
+
+    /// Evicts the object of a message that nobody needs any more, if it has one.
+    pub(super) fn evict_object(&self, envelope: u32) {
+        let object = self.word(self.place.shape.envelope(envelope, OBJECT));
+        if let Some(id) = ObjectId::from_word(object.load(Ordering::SeqCst)) {
+            self.actor.evict_version(id);
+            object.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// B1 to B3: somebody else may receive it; `false`: it is not this participant's.
+    pub(crate) fn give_back(&self, taken: &Taken) -> bool {
+        if !self.abandon(taken.envelope, taken.word) {
+            return false;
+        }
+        self.announce_return();
+        self.ring(QueueBell::Items);
+        true
+    }
+
+    /// B1.
+    pub(super) fn abandon(&self, envelope: u32, taken: EnvelopeWord) -> bool {
+        let most = self.place.shape.max_deliveries;
+        let is_letter = most != 0 && taken.deliveries() >= most;
+        let stage = if is_letter { Stage::Letter } else { Stage::Abandoned };
+        self.change_envelope(envelope, taken, taken.at(stage))
+    }
+}

@@ -1,0 +1,135 @@
+//! Sending: an envelope is owned, filled, and named by the ring.
+
+use super::{Queue, QueueBell};
+use crate::actor::Refusal;
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::layout::queue::{
+    ABOUT, About, EnvelopeWord, METADATA, METADATA_WORDS, OBJECT, RingWord, Stage, TAIL,
+};
+use crate::layout::slot::{ObjectId, Place, SlotWord, State, VERSION};
+use crate::sync::Ordering;
+use crate::writer::Fill;
+
+/// Bytes of metadata that a message may have.
+pub(crate) const METADATA_BYTES: usize = METADATA_WORDS * 8;
+
+/// An envelope that this participant owns, for a message that is not sent yet; dropped, it is empty again.
+#[derive(Debug)]
+pub(crate) struct Envelope<'a> {
+    queue: Queue<'a>,
+    /// [`Actor::forks`](crate::actor::Actor::forks) when it was owned.
+    forks: u32,
+    pub(crate) index: u32,
+    word: EnvelopeWord,
+}
+
+impl<'a> Queue<'a> {
+    /// Starts fetching all that a send writes, if it is the envelope from which one is looked for: each line was written, or
+    /// looked at, by another processor. Once: who waits for room would keep the lines from those who make it.
+    #[inline]
+    pub(crate) fn prefetch_for_send(&self, from: u32) {
+        self.prefetch_envelope(from.min(self.place.shape.envelopes - 1), true);
+        let tail = self.word(TAIL).load(Ordering::Relaxed);
+        let named = self.place.shape.ring_word(tail) as u64;
+        self.actor.segment.prefetch_to_write(self.place.block, named * 8);
+    }
+
+    /// P1: an empty envelope, looked for from one on; `None`: there is none.
+    #[inline]
+    pub(crate) fn own_envelope(&self, from: u32) -> Option<Envelope<'a>> {
+        let count = self.place.shape.envelopes;
+        let from = from.min(count - 1);
+        (from..count).chain(0..from).find_map(|index| {
+            let empty = self.load_envelope(index);
+            if !empty.is(Stage::Empty) {
+                return None;
+            }
+            let word = empty.at(Stage::Owned).owned_by(self.actor.me);
+            let forks = self.actor.forks();
+            let is_mine = self.change_envelope(index, empty, word);
+            is_mine.then(|| Envelope { queue: *self, forks, index, word })
+        })
+    }
+}
+
+impl Envelope<'_> {
+    fn set(&self, field: usize, value: u64) {
+        self.queue
+            .word(self.queue.place.shape.envelope(self.index, field))
+            .store(value, Ordering::Relaxed);
+    }
+
+    /// P2 of a small message: lets `fill` write it into the queue itself; how much it wrote, or wanted to write.
+    #[inline]
+    pub(crate) fn fill(&self, fill: &mut Fill<'_>) -> Result<usize> {
+        let place = &self.queue.place;
+        let part = (place.shape.inline_at(self.index), u64::from(place.shape.inline));
+        self.queue.actor.fill_part(place.block, part, fill)
+    }
+
+    /// P2 of a large message: an object of its own; its length.
+    pub(crate) fn fill_object(&self, guess: u64, fill: &mut Fill<'_>) -> Result<u64, Refusal> {
+        let Queue { actor, slot: queue, place, .. } = &self.queue;
+        let fingerprint = Fingerprint::from_raw(queue.fingerprint.load(Ordering::Relaxed));
+        actor.write_with(guess, fill, |writing, len| {
+            let slot = writing.claimed.slot;
+            slot.place.store(Place::Variable(place.id).to_word(), Ordering::Relaxed);
+            // P2a before P2b: there is no instant at which the object is there and nobody's.
+            self.set(OBJECT, writing.claimed.id().0);
+            let word = SlotWord::new(writing.claimed.word.generation(), State::Ready).with(VERSION);
+            writing.publish_as(word, len, fingerprint);
+            len
+        })
+    }
+
+    /// P3 to P6: sends what was filled, of so many bytes.
+    #[inline]
+    pub(crate) fn send(self, len: u32, metadata: &[u8]) -> Result<()> {
+        self.set(ABOUT, About::new(len, metadata.len() as u8).0);
+        for (at, part) in metadata.chunks(8).take(METADATA_WORDS).enumerate() {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            self.set(METADATA + at, u64::from_le_bytes(word));
+        }
+        let (queue, shape) = (&self.queue, &self.queue.place.shape);
+        let mut stale = None;
+        loop {
+            let tail = queue.word(TAIL).load(Ordering::SeqCst);
+            let found = queue.load_ring(tail);
+            if found.round() == shape.round_before(tail) {
+                let named = RingWord::naming(shape.round(tail), self.index, self.word);
+                let word = queue.word(shape.ring_word(tail));
+                let sent =
+                    word.compare_exchange(found.0, named.0, Ordering::SeqCst, Ordering::SeqCst);
+                if sent.is_ok() {
+                    queue.advance(TAIL, tail);
+                    std::mem::forget(self);
+                    return Ok(());
+                }
+            } else if found.round() == shape.round(tail) {
+                queue.advance(TAIL, tail);
+            } else if stale.replace(tail) == Some(tail) {
+                // The tail was another's by then, or the word is nobody's.
+                return Err(Error::corrupt(format!("a queue's tail {tail} is at {found:?}")));
+            }
+        }
+    }
+}
+
+impl Drop for Envelope<'_> {
+    fn drop(&mut self) {
+        if self.queue.actor.forks() != self.forks {
+            // The parent's.
+            return;
+        }
+        let object = self.queue.place.shape.envelope(self.index, OBJECT);
+        let object = self.queue.word(object);
+        if let Some(id) = ObjectId::from_word(object.load(Ordering::Relaxed)) {
+            self.queue.actor.evict_version(id);
+            object.store(0, Ordering::SeqCst);
+        }
+        self.queue.change_envelope(self.index, self.word, self.word.at(Stage::Empty));
+        self.queue.ring(QueueBell::Room);
+    }
+}

@@ -1,0 +1,142 @@
+//! Consuming.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::message::{DeadLetters, Message, Messages};
+use crate::codec::{Archive, Codec};
+use crate::error::{Error, Result};
+use crate::region::{Patience, QueueReceiver, Received, WaitPolicy};
+
+/// A consumer of a [`Queue`](super::Queue).
+///
+/// It is its process's; in a forked child its methods are [`Error::NotOwner`]. It may be shared by threads.
+pub struct Receiver<T: ?Sized, C: Codec<T> = Archive> {
+    receiver: QueueReceiver,
+    policy: WaitPolicy,
+    marker: PhantomData<fn(*const T, C)>,
+}
+
+impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
+    pub(super) fn new(receiver: QueueReceiver) -> Self {
+        Self { receiver, policy: WaitPolicy::default(), marker: PhantomData }
+    }
+
+    /// The same, waiting for messages in another way.
+    #[must_use]
+    pub fn wait_policy(self, policy: WaitPolicy) -> Self {
+        Self { policy, ..self }
+    }
+
+    /// Receives a message, waiting for it; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the queue was or is evicted, and as [`Store::get`](crate::Store::get).
+    #[inline]
+    pub fn recv(&self) -> Result<Option<Message<T, C>>> {
+        match self.receive(None)? {
+            Received::Message(delivery) => Message::new(delivery).map(Some),
+            Received::End | Received::Nothing => Ok(None),
+        }
+    }
+
+    /// Receives a message if there is one; `None`: there is none now, or will be [none any more](Receiver::has_ended).
+    ///
+    /// # Errors
+    /// As [`recv`](Receiver::recv).
+    #[inline]
+    pub fn try_recv(&self) -> Result<Option<Message<T, C>>> {
+        match self.receive(Some(Duration::ZERO))? {
+            Received::Message(delivery) => Message::new(delivery).map(Some),
+            Received::End | Received::Nothing => Ok(None),
+        }
+    }
+
+    /// Receives a message, waiting for it for so long; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`], and as [`recv`](Receiver::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message<T, C>>> {
+        match self.receive(Some(timeout))? {
+            Received::Message(delivery) => Message::new(delivery).map(Some),
+            Received::End => Ok(None),
+            Received::Nothing => Err(Error::TimedOut { key: self.receiver.key(), waited: timeout }),
+        }
+    }
+
+    /// Receives at most so many messages, waiting for the first of them; none at the end of the stream. After an error, those
+    /// before it are received again.
+    ///
+    /// ```
+    /// use inplace::{RegionOptions, Store};
+    /// use inplace::connector::ShmConnector;
+    ///
+    /// let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+    /// let store = Store::builder("batches").connector(ShmConnector::new(region)).open()?;
+    /// let queue = store.queue_new::<u64>(8)?;
+    /// queue.sender()?.send_batch(&[1, 2, 3])?;
+    /// let batch = queue.receiver()?.recv_batch(2)?;
+    /// assert_eq!(batch.iter().map(|number| number.to_native()).collect::<Vec<_>>(), [1, 2]);
+    /// # Ok::<(), inplace::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Receiver::recv).
+    pub fn recv_batch(&self, most: usize) -> Result<Vec<Message<T, C>>> {
+        let mut batch = Vec::new();
+        while batch.len() < most {
+            let next = if batch.is_empty() { self.recv()? } else { self.try_recv()? };
+            let Some(message) = next else { break };
+            batch.push(message);
+        }
+        Ok(batch)
+    }
+
+    /// Messages one after another, until the end of the stream, or the first error.
+    pub fn iter(&self) -> Messages<'_, T, C> {
+        Messages::new(self)
+    }
+
+    /// Whether somebody produced, nobody does any more, and there is nothing to receive. What a consumer holds
+    /// unacknowledged may yet come back.
+    ///
+    /// # Errors
+    /// As [`recv`](Receiver::recv).
+    pub fn has_ended(&self) -> Result<bool> {
+        self.receiver.has_ended()
+    }
+
+    /// Messages that were received too often and never acknowledged. Each is this consumer's until it is
+    /// [acknowledged](Message::ack), which takes it out of the queue, or dropped, which leaves it among the dead letters. They
+    /// take room in the queue.
+    pub fn dead_letters(&self) -> DeadLetters<'_, T, C> {
+        DeadLetters::new(self)
+    }
+
+    #[inline]
+    fn receive(&self, limit: Option<Duration>) -> Result<Received> {
+        self.receiver.receive(&Patience { policy: self.policy, limit })
+    }
+
+    pub(super) fn dead_letter(&self, from: u32) -> Result<Option<(u32, Message<T, C>)>> {
+        let Some(delivery) = self.receiver.dead_letter(from)? else { return Ok(None) };
+        let envelope = delivery.envelope();
+        Ok(Some((envelope, Message::new(delivery)?)))
+    }
+}
+
+impl<'a, T: ?Sized, C: Codec<T>> IntoIterator for &'a Receiver<T, C> {
+    type Item = Result<Message<T, C>>;
+    type IntoIter = Messages<'a, T, C>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<T: ?Sized, C: Codec<T>> fmt::Debug for Receiver<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,327 @@
+//! Queues: who has pinned one, sends, receives, waits.
+
+mod delivery;
+mod options;
+mod wait;
+
+pub use options::{QueueOptions, WaitPolicy};
+
+pub(crate) use delivery::{Delivery, MessageBytes};
+pub(crate) use wait::Patience;
+
+use crate::actor::{Actor, Refusal};
+use crate::error::{Error, Result};
+use crate::fingerprint::Fingerprint;
+use crate::key::Key;
+use crate::layout::participant::ParticipantId;
+use crate::names;
+use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueueBell, QueuePlace, Taken};
+use crate::region::attachment::Attachment;
+use crate::region::ops::with_key;
+use crate::region::pinned::Pinned;
+use crate::region::{Region, reap};
+use crate::sync::unmodelled::{AtomicU32, AtomicU64, Ordering};
+use crate::writer::Fill;
+
+/// A queue that one process has pinned.
+#[derive(Debug)]
+struct QueueHandle {
+    pinned: Pinned,
+    place: QueuePlace,
+    owner: Owner,
+}
+
+/// Which process something belongs to: a forked child is another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    me: ParticipantId,
+    incarnation: u64,
+}
+
+impl Owner {
+    #[inline]
+    fn is_this_process(self, attachment: &Attachment) -> bool {
+        attachment.me_unless_severed() == Some(self.me)
+            && attachment.identity.incarnation() == self.incarnation
+    }
+
+    #[inline]
+    fn actor<'a>(self, attachment: &'a Attachment, token: &'static str) -> Result<Actor<'a>> {
+        if self.is_this_process(attachment) {
+            Ok(attachment.actor_as(self.me))
+        } else {
+            Err(self.not_mine(attachment, token))
+        }
+    }
+
+    #[cold]
+    fn not_mine(self, attachment: &Attachment, token: &'static str) -> Error {
+        if attachment.is_severed() { Error::Severed } else { Error::NotOwner { token } }
+    }
+}
+
+impl Region {
+    /// A queue without messages, for those of a type.
+    pub(crate) fn new_queue(
+        &self,
+        fingerprint: Fingerprint,
+        options: &QueueOptions,
+    ) -> Result<Key> {
+        let shape = options.shape(self.max_participants())?;
+        self.relieved(shape.bytes(), |actor| actor.new_queue(fingerprint, shape))
+            .map(|id| self.key(id))
+    }
+
+    /// The queue a name is bound to; made, and bound, if it is bound to nothing.
+    pub(crate) fn open_queue(
+        &self,
+        name: &str,
+        fingerprint: Fingerprint,
+        options: &QueueOptions,
+    ) -> Result<Key> {
+        names::check(name)?;
+        let shape = options.shape(self.max_participants())?;
+        let id =
+            self.relieved(shape.bytes(), |actor| actor.open_queue(name, fingerprint, shape))?;
+        let actor = self.attachment.actor()?;
+        let key = self.key(id);
+        let found = actor.pin_queue(id).map_err(|error| with_key(error, key))?;
+        let (_pin, queue) = found.ok_or(Error::NotFound { key })?;
+        let found = queue.place.shape;
+        for (what, found, wanted) in [
+            ("capacity", found.envelopes, shape.envelopes),
+            ("inline_bytes", found.inline, shape.inline),
+            ("max_deliveries", found.max_deliveries.into(), shape.max_deliveries.into()),
+        ] {
+            if found != wanted {
+                return Err(Error::InvalidConfig {
+                    what: format!("{what} of the queue {name:?}"),
+                    found: wanted.to_string(),
+                    expected: format!("{found}, with which it was made"),
+                });
+            }
+        }
+        Ok(key)
+    }
+
+    fn queue_handle(&self, key: Key, fingerprint: Fingerprint) -> Result<QueueHandle> {
+        let id = self.object_id(key)?;
+        let actor = self.attachment.actor()?;
+        let owner = Owner { me: actor.me, incarnation: self.attachment.identity.incarnation() };
+        actor.expect_queue(id, fingerprint)?;
+        let found = actor.pin_queue(id).map_err(|error| with_key(error, key))?;
+        let (pin, queue) = found.ok_or(Error::NotFound { key })?;
+        let place = queue.place;
+        Ok(QueueHandle { pinned: Pinned::new(self.attachment, pin)?, place, owner })
+    }
+
+    /// This process as one that produces for a queue.
+    pub(crate) fn queue_sender(&self, key: Key, fingerprint: Fingerprint) -> Result<QueueSender> {
+        let handle = self.queue_handle(key, fingerprint)?;
+        handle.queue()?.add_producer();
+        // Each begins elsewhere, so that they do not all try the same one.
+        let (envelopes, me) = (handle.place.shape.envelopes, handle.owner.me.index());
+        let first = (u64::from(me) * u64::from(envelopes) / 16 % u64::from(envelopes)) as u32;
+        Ok(QueueSender { region: self.clone(), handle, cursor: AtomicU32::new(first) })
+    }
+
+    /// This process as one that receives from a queue.
+    pub(crate) fn queue_receiver(
+        &self,
+        key: Key,
+        fingerprint: Fingerprint,
+    ) -> Result<QueueReceiver> {
+        let handle = self.queue_handle(key, fingerprint)?;
+        Ok(QueueReceiver { handle, seen: AtomicU64::new(0) })
+    }
+}
+
+impl QueueHandle {
+    #[inline]
+    fn attachment(&self) -> &'static Attachment {
+        self.pinned.attachment()
+    }
+
+    /// The queue, for this process; an error in a forked child.
+    #[inline]
+    fn queue(&self) -> Result<Queue<'_>> {
+        let actor = self.owner.actor(self.attachment(), "handle of a queue")?;
+        actor.at_queue(self.place, self.pinned.slot())
+    }
+
+    fn key(&self) -> Key {
+        self.pinned.key()
+    }
+}
+
+/// What is to be sent: about how many bytes, whether they may lie in the queue itself, and what is said about them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Letter<'a> {
+    pub(crate) size: usize,
+    pub(crate) may_be_inline: bool,
+    pub(crate) metadata: &'a [u8],
+}
+
+/// A producer.
+#[derive(Debug)]
+pub(crate) struct QueueSender {
+    region: Region,
+    handle: QueueHandle,
+    /// The envelope that was owned last: it may well be empty again.
+    cursor: AtomicU32,
+}
+
+impl QueueSender {
+    /// Sends what `fill` writes.
+    #[inline]
+    pub(crate) fn send(
+        &self,
+        letter: Letter<'_>,
+        patience: &Patience,
+        fill: &mut Fill<'_>,
+    ) -> Result<()> {
+        if letter.metadata.len() > METADATA_BYTES {
+            return Err(too_much_metadata(letter.metadata.len()));
+        }
+        let queue = self.handle.queue()?;
+        let envelope = self.own_envelope(&queue, patience)?;
+        let inline = queue.place.shape.inline as usize;
+        let mut size = letter.size;
+        let mut len = None;
+        if letter.may_be_inline && size <= inline {
+            size = envelope.fill(fill)?;
+            len = (size <= inline).then_some(size as u64);
+        }
+        let len = match len {
+            Some(len) => len,
+            None => self.put(&envelope, size, fill)?,
+        };
+        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), letter.metadata)?;
+        queue.ring(QueueBell::Items);
+        Ok(())
+    }
+
+    #[inline]
+    fn own_envelope<'a>(&'a self, queue: &Queue<'a>, patience: &Patience) -> Result<Envelope<'a>> {
+        queue.prefetch_for_send(self.cursor.load(Ordering::Relaxed));
+        let look = || {
+            queue.expect_there()?;
+            Ok(queue.own_envelope(self.cursor.load(Ordering::Relaxed)))
+        };
+        match self.handle.wait_until(QueueBell::Room, patience, look)? {
+            Some(envelope) => {
+                self.cursor.store(envelope.index, Ordering::Relaxed);
+                Ok(envelope)
+            }
+            None => Err(self.refuse(patience)),
+        }
+    }
+
+    #[cold]
+    fn refuse(&self, patience: &Patience) -> Error {
+        let (key, capacity) = (self.handle.key(), self.handle.place.shape.envelopes);
+        match patience.waited() {
+            Some(waited) => Error::TimedOut { key, waited },
+            None => Error::Full { key, capacity },
+        }
+    }
+
+    #[cold]
+    fn put(&self, envelope: &Envelope<'_>, size: usize, fill: &mut Fill<'_>) -> Result<u64> {
+        self.region.relieved(size as u64, |_| -> Result<u64, Refusal> {
+            envelope.fill_object(size as u64, fill)
+        })
+    }
+}
+
+#[cold]
+fn too_much_metadata(len: usize) -> Error {
+    let (len, most) = (len as u64, METADATA_BYTES as u64);
+    Error::TooLarge { len, most, what: "the metadata of a message".into() }
+}
+
+impl Drop for QueueSender {
+    fn drop(&mut self) {
+        // A forked child never produced.
+        if let Ok(queue) = self.handle.queue() {
+            queue.remove_producer();
+        }
+    }
+}
+
+/// A consumer.
+#[derive(Debug)]
+pub(crate) struct QueueReceiver {
+    handle: QueueHandle,
+    /// What it knows of messages that were given back.
+    seen: AtomicU64,
+}
+
+/// What a receiver found.
+#[derive(Debug)]
+pub(crate) enum Received {
+    Message(Delivery),
+    /// Nothing, and nobody produces any more.
+    End,
+    /// Nothing in the time there was.
+    Nothing,
+}
+
+enum Found {
+    Message(Taken),
+    End,
+}
+
+impl QueueReceiver {
+    /// The next message.
+    #[inline]
+    pub(crate) fn receive(&self, patience: &Patience) -> Result<Received> {
+        let queue = self.handle.queue()?;
+        let look = || self.look(&queue);
+        match self.handle.wait_until(QueueBell::Items, patience, look)? {
+            Some(Found::Message(taken)) => {
+                Delivery::new(&self.handle, taken).map(Received::Message)
+            }
+            Some(Found::End) => Ok(Received::End),
+            None => Ok(Received::Nothing),
+        }
+    }
+
+    #[inline]
+    fn look(&self, queue: &Queue<'_>) -> Result<Option<Found>> {
+        queue.expect_there()?;
+        let attachment = self.handle.attachment();
+        if let Some(taken) = queue.receive(&self.seen)? {
+            return Ok(Some(Found::Message(taken)));
+        }
+        if !queue.has_no_producer() {
+            return Ok(None);
+        }
+        // Whatever was sent, was sent before that was so.
+        let mut last = queue.receive(&self.seen)?;
+        // What others hold may come back; what the dead held, does.
+        if last.is_none() && queue.is_held_by_others() && reap::reap_dead(attachment)? > 0 {
+            last = queue.receive(&self.seen)?;
+        }
+        Ok(Some(last.map_or(Found::End, Found::Message)))
+    }
+
+    /// Whether nobody produces any more, and there is nothing to receive now.
+    pub(crate) fn has_ended(&self) -> Result<bool> {
+        let queue = self.handle.queue()?;
+        queue.expect_there()?;
+        Ok(queue.has_no_producer() && !queue.has_messages())
+    }
+
+    /// A dead letter, looked for from an envelope on.
+    pub(crate) fn dead_letter(&self, from: u32) -> Result<Option<Delivery>> {
+        let queue = self.handle.queue()?;
+        queue.expect_there()?;
+        let taken = queue.take_letter(from);
+        taken.map(|taken| Delivery::new(&self.handle, taken)).transpose()
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.handle.key()
+    }
+}

@@ -1,0 +1,90 @@
+//! Waiting at a queue: spinning, then asleep on one of its bells.
+
+use std::time::{Duration, Instant};
+
+use super::{QueueHandle, WaitPolicy};
+use crate::error::Result;
+use crate::protocol::queue::QueueBell;
+use crate::region::promises::SLICE;
+use crate::region::reap;
+use crate::sys::futex;
+
+/// How long to wait, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    pub(crate) policy: WaitPolicy,
+    /// `None`: without limit; nothing: do not wait.
+    pub(crate) limit: Option<Duration>,
+}
+
+impl Patience {
+    /// How long somebody has waited who has given up; `None`: he was not to wait.
+    pub(super) fn waited(&self) -> Option<Duration> {
+        self.limit.filter(|limit| !limit.is_zero())
+    }
+}
+
+/// Looks between two at the clock.
+const LOOKS: u32 = 64;
+
+impl QueueHandle {
+    /// What `look` finds, sooner or later; `None`: not in the time there is.
+    #[inline]
+    pub(super) fn wait_until<R>(
+        &self,
+        bell: QueueBell,
+        patience: &Patience,
+        mut look: impl FnMut() -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
+        match look()? {
+            Some(found) => Ok(Some(found)),
+            None if patience.limit == Some(Duration::ZERO) => Ok(None),
+            None => self.wait_longer(bell, patience, look),
+        }
+    }
+
+    #[inline(never)]
+    fn wait_longer<R>(
+        &self,
+        bell: QueueBell,
+        patience: &Patience,
+        mut look: impl FnMut() -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
+        let started = Instant::now();
+        let left = |elapsed: Duration| match patience.limit {
+            None => SLICE,
+            Some(limit) => limit.saturating_sub(elapsed),
+        };
+        let (spins, mut reaped) = (patience.policy.spins(), Duration::ZERO);
+        while spins.is_none_or(|time| started.elapsed() < time) {
+            for _ in 0..LOOKS {
+                std::hint::spin_loop();
+                if let Some(found) = look()? {
+                    return Ok(Some(found));
+                }
+            }
+            let elapsed = started.elapsed();
+            if left(elapsed).is_zero() {
+                return Ok(None);
+            }
+            // Whoever was to send, or to acknowledge, may have died.
+            if elapsed - reaped >= SLICE {
+                reap::reap_dead(self.attachment())?;
+                reaped = elapsed;
+            }
+        }
+        loop {
+            let (word, heard) = self.queue()?.listen(bell);
+            if let Some(found) = look()? {
+                return Ok(Some(found));
+            }
+            let left = left(started.elapsed());
+            if left.is_zero() {
+                return Ok(None);
+            }
+            if !futex::wait_low(word, heard, Some(left.min(SLICE))) {
+                reap::reap_dead(self.attachment())?;
+            }
+        }
+    }
+}
