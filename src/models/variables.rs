@@ -344,7 +344,9 @@ fn killed_in_a_set_of_a_variable_that_is_evicted_a_setter_leaves_nothing() {
 
 fn finished_beside(name: &str, evicts: bool) {
     explore_deaths(name, move |accesses, deaths| {
-        let scene = Scene::new(Size { objects: 4, units: 1, participants: 3 });
+        // No slot more than are needed: all of them are swept.
+        let objects = if evicts { 3 } else { 4 };
+        let scene = Scene::new(Size { objects, units: 1, participants: 3 });
         let id = new(&scene);
         set_empty(&scene.actor(0), id);
         mortal(&scene, (2, accesses), deaths, |actor| {

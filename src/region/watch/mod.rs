@@ -7,7 +7,8 @@
 //! ends after a second.
 //!
 //! The thread reaches into a region under the lock only, where each bell has a handle. Asleep it has nothing but
-//! addresses, which the kernel checks. So a watch that is dropped is gone at once, and the region with it.
+//! addresses, which the kernel checks. So a watch that is dropped is gone at once, and the region with it, unless the thread
+//! is just at work in it.
 
 mod roster;
 mod sleeper;
