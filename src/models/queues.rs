@@ -296,10 +296,41 @@ fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it(
                 other => panic!("{other:?}"),
             }
             assert!(send(&scene.actor(0), id, 2), "there is room again");
+            assert_eq!(
+                try_receive(&scene.actor(0), id),
+                Found::Message(2, 1),
+                "the head is helped"
+            );
             scene.assert_all_returns();
         };
         explore_deaths(name, model);
     }
+}
+
+/// Nobody looks at the head before what was given back is received, and its word in the ring overwritten.
+#[test]
+fn a_head_that_a_killed_receiver_left_behind_goes_on_when_its_word_is_overwritten() {
+    explore_deaths("receive, killed; reap, receive, send, receive", |accesses, deaths| {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 2);
+        assert!([1, 2].iter().all(|&value| send(&scene.actor(0), id, value)));
+        mortal(&scene, (1, accesses), deaths, |actor| {
+            let _ = try_receive(actor, id);
+        });
+        scene.assert_settled();
+        let first = try_receive(&scene.actor(0), id);
+        assert!(send(&scene.actor(0), id, 3), "there is room again");
+        let found = [(); 3].map(|()| try_receive(&scene.actor(0), id));
+        let (two, three) = (Found::Message(2, 1), Found::Message(3, 1));
+        match first {
+            Found::Message(1, 1 | 2) => assert_eq!(found, [two, three, Found::Nothing]),
+            _ => {
+                assert_eq!(first, two, "the dead has acknowledged the other");
+                assert_eq!(found, [three, Found::Nothing, Found::Nothing]);
+            }
+        }
+        scene.assert_all_returns();
+    });
 }
 
 #[test]

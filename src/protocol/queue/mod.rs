@@ -9,8 +9,8 @@
 //!          envelope.object = n, P2b n READY · P3 load tail t · P4 load the ring word at t: of t's round? P6, then P3 · P5 CAS it
 //!          from the round before → (round, envelope, v): sent · P6 CAS tail t → t + 1 · P7 ring ITEMS
 //! receive: C1 RETURNED moved? C1a CAS an envelope ABANDONED(v) → TAKEN(v, me) · C2 load head h · C3 load the ring word at h: of
-//!          the round before? nothing there · C4 load envelope, C4a the ring word again · C5 CAS OWNED(v) | QUEUED(v) →
-//!          TAKEN(v, me); it is another's: C6, then C2 · C6 CAS head h → h + 1
+//!          the round before? nothing there; of the next one? received, C6 · C4 load envelope, C4a the ring word again · C5 CAS
+//!          OWNED(v) | QUEUED(v) → TAKEN(v, me); it is another's: C6, then C2 · C6 CAS head h → h + 1
 //! ack:     A1 CAS TAKEN(v, me) → EMPTY(v + 1); of an object: → ACKED(v, me) · A2 evict it, A3 envelope.object = 0, A4 EMPTY(v + 1)
 //!          · A5 ring ROOM
 //! return:  B1 CAS TAKEN(v, me) → ABANDONED(v), or LETTER(v) when it was delivered too often · B2 RETURNED + 1 · B3 ring ITEMS

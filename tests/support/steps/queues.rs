@@ -13,7 +13,8 @@ pub const NAME: &str = "name";
 pub const OLD: u16 = 1;
 pub const VICTIMS: u16 = 2;
 pub const RIVALS: u16 = 3;
-pub const CAPACITY: u32 = 5;
+/// As many as the ring has words: what is sent to a full queue overwrites the word that was received last.
+pub const CAPACITY: u32 = 8;
 pub const SMALL: usize = 48;
 /// More than lies in the queue itself.
 pub const LARGE: usize = 300;
