@@ -19,7 +19,7 @@ pub(crate) const INLINE: usize = 2;
 pub(crate) const MAX_DELIVERIES: usize = 3;
 /// How many participants may produce.
 pub(crate) const PARTICIPANTS: usize = 4;
-/// 1 once somebody produced.
+/// How often somebody began to produce.
 pub(crate) const OPENED: usize = 5;
 const HEAD_WORDS: u64 = if cfg!(loom) { 6 } else { APART };
 /// The position the next message is sent to.
@@ -248,7 +248,7 @@ impl fmt::Debug for EnvelopeWord {
     }
 }
 
-/// `round 22 | version 22 | envelope 20`: the message at a position of the ring. All zeros: none was ever there.
+/// `round 22 | version 22 | envelope + 1, 20`: the message at a position of the ring. All zeros: none was ever there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RingWord(pub(crate) u64);
 
@@ -259,7 +259,7 @@ impl RingWord {
         Self(
             (round << (ENVELOPE_BITS + VERSION_BITS))
                 | (version << ENVELOPE_BITS)
-                | envelope as u64,
+                | (envelope + 1) as u64,
         )
     }
 
@@ -268,9 +268,10 @@ impl RingWord {
         self.0 >> (ENVELOPE_BITS + VERSION_BITS)
     }
 
+    /// No envelope that there is, if none was ever there.
     #[inline]
     pub(crate) const fn envelope(self) -> u32 {
-        (self.0 & (MAX_ENVELOPES as u64 - 1)) as u32
+        ((self.0 & (MAX_ENVELOPES as u64 - 1)) as u32).wrapping_sub(1)
     }
 
     /// The message, wherever in the ring it is; `None`: none was ever there.
@@ -336,6 +337,14 @@ mod tests {
         assert_eq!((ring.round(), ring.envelope()), (3, 77));
         assert!(ring.names(77, word) && !ring.names(78, word) && !ring.names(77, word.next()));
         assert!(!RingWord(0).names(0, EnvelopeWord(0)), "nothing was ever there");
+        let wrapped = RingWord::naming(0, 0, EnvelopeWord(0));
+        assert!(
+            wrapped.names(0, EnvelopeWord(0)),
+            "round, version and envelope 0 are a message, too"
+        );
+        let last = MAX_ENVELOPES - 2;
+        assert_eq!(RingWord::naming(ROUND, last, word).envelope(), last);
+        assert_eq!(RingWord::naming(ROUND, last, word).round(), ROUND);
     }
 
     #[test]

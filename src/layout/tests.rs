@@ -203,8 +203,8 @@ fn words_of_queues_are_packed_as_documented() {
         let Some(stage) = EnvelopeWord(bits).stage() else { continue };
         assert_eq!(number_after(text, &format!("{stage:?}").to_uppercase()), Some(bits));
     }
-    let envelope = RingWord::naming(0, MAX_ENVELOPES - 1, EnvelopeWord(0)).0;
-    let version = RingWord::naming(0, 0, all).0;
+    let envelope = RingWord::naming(0, MAX_ENVELOPES - 2, EnvelopeWord(0)).0;
+    let version = RingWord::naming(0, 0, all).0 & !envelope;
     let round = !(envelope | version);
     assert_eq!(RingWord(round).round(), round >> round.trailing_zeros());
     assert_eq!(

@@ -223,6 +223,22 @@ fn a_receiver_of_an_evicted_queue_hears_of_it_and_its_message_goes() {
 }
 
 #[test]
+fn a_stream_that_is_handed_from_producer_to_producer_has_no_end_between() {
+    explore("is it over? | produce, close another", 3, || {
+        let scene = Scene::new(THREE);
+        let id = new(&scene, 1);
+        add_producer(&scene, 2, id);
+        let heir = spawn(&scene, move |s| {
+            add_producer(s, 1, id);
+            at(&s.actor(2), id, |queue| queue.remove_producer()).expect("it is there");
+        });
+        let is_over = at(&scene.actor(0), id, |queue| queue.has_no_producer());
+        assert_eq!(is_over, Some(false));
+        heir.join().unwrap();
+    });
+}
+
+#[test]
 fn a_message_sent_to_a_queue_that_is_evicted_goes_with_it() {
     explore("evict | send an object", 2, || {
         let scene = Scene::new(SIZE);

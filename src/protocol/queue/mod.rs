@@ -287,7 +287,7 @@ impl<'a> Queue<'a> {
     pub(crate) fn add_producer(&self) {
         let producer = self.word(self.place.shape.producer(self.actor.me));
         producer.fetch_add(1, Ordering::SeqCst);
-        self.word(OPENED).store(1, Ordering::SeqCst);
+        self.word(OPENED).fetch_add(1, Ordering::SeqCst);
     }
 
     /// Counts one down; the last one's end is the end of the stream.
@@ -301,8 +301,16 @@ impl<'a> Queue<'a> {
 
     /// Whether somebody produced, and nobody does any more: then what a look finds from now on is all there is.
     pub(crate) fn has_no_producer(&self) -> bool {
-        let mut participants = self.actor.segment.participants();
-        self.word(OPENED).load(Ordering::SeqCst) != 0 && !participants.any(|p| self.produces(p))
+        let opened = || self.word(OPENED).load(Ordering::SeqCst);
+        let mut before = opened();
+        while before != 0 && !self.actor.segment.participants().any(|p| self.produces(p)) {
+            // Who began meanwhile may have been overlooked, and have let another end.
+            match opened() {
+                now if now == before => return true,
+                now => before = now,
+            }
+        }
+        false
     }
 
     pub(super) fn produces(&self, participant: ParticipantId) -> bool {

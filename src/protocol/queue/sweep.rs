@@ -14,9 +14,11 @@ use std::collections::HashSet;
 
 use super::Queue;
 use crate::actor::Actor;
+use crate::error::Error;
 use crate::layout::participant::ParticipantId;
 use crate::layout::queue::{EnvelopeWord, OBJECT, RingWord, Stage};
 use crate::layout::slot::{ObjectId, Slot, SlotWord, State};
+use crate::participants;
 use crate::sync::Ordering;
 
 impl Actor<'_> {
@@ -31,8 +33,15 @@ impl Actor<'_> {
 
     #[cold]
     fn reap_queue_of(&self, id: ObjectId, dead: ParticipantId) {
+        let pinned = self.pin_queue(id);
+        let queue = match &pinned {
+            Ok(Some((_, queue))) => Some(*queue),
+            // The dead has pinned it, as often as can be counted.
+            Err(Error::TooManyViews { .. }) => self.pinned_queue(id),
+            _ => None,
+        };
         // Of a queue that is corrupt, nothing is believed.
-        let Ok(Some((_pin, queue))) = self.pin_queue(id) else { return };
+        let Some(queue) = queue else { return };
         queue.settle_sent(dead);
         let is_any_abandoned = queue.settle_envelopes(dead);
         if is_any_abandoned {
@@ -40,6 +49,13 @@ impl Actor<'_> {
         }
         queue.word(queue.place.shape.producer(dead)).store(0, Ordering::SeqCst);
         queue.ring_all();
+    }
+}
+
+impl<'a> Actor<'a> {
+    fn pinned_queue(&self, id: ObjectId) -> Option<Queue<'a>> {
+        let slot = self.segment.slot(id.slot())?;
+        self.at_queue(self.place_of_queue(id, slot).ok()?, slot).ok()
     }
 }
 
@@ -112,6 +128,16 @@ impl Queue<'_> {
         (0..self.place.shape.envelopes).any(|envelope| {
             let word = self.load_envelope(envelope);
             word.is(Stage::Taken) && !word.is_owned_by(self.actor.me)
+        })
+    }
+
+    /// Whether somebody received something who is being reaped.
+    #[cold]
+    pub(crate) fn is_held_by_dying(&self) -> bool {
+        (0..self.place.shape.envelopes).any(|envelope| {
+            let word = self.load_envelope(envelope);
+            let is_dying = |owner| participants::is_dying(self.actor.segment, owner);
+            word.is(Stage::Taken) && word.owner().is_some_and(is_dying)
         })
     }
 

@@ -297,13 +297,17 @@ impl QueueReceiver {
         if !queue.has_no_producer() {
             return Ok(None);
         }
-        // Whatever was sent, was sent before that was so.
-        let mut last = queue.receive(&self.seen)?;
-        // What others hold may come back; what the dead held, does.
-        if last.is_none() && queue.is_held_by_others() && reap::reap_dead(attachment)? > 0 {
-            last = queue.receive(&self.seen)?;
+        // Whatever was sent, was sent before that was so. What others hold may come back; what the dead held, does.
+        let is_held = queue.is_held_by_others();
+        if is_held {
+            reap::reap_dead(attachment)?;
         }
-        Ok(Some(last.map_or(Found::End, Found::Message)))
+        if let Some(taken) = queue.receive(&self.seen)? {
+            return Ok(Some(Found::Message(taken)));
+        }
+        // Somebody else is reaping, and not done: who looks again will see what comes of it.
+        let is_to_come = is_held && queue.is_held_by_dying();
+        Ok(if is_to_come { None } else { Some(Found::End) })
     }
 
     /// Whether nobody produces any more, and there is nothing to receive now.
