@@ -23,7 +23,7 @@ use std::time::Instant;
 
 use inplace::codec::Raw;
 use inplace::connector::ShmConnector;
-use inplace::{Future, Promise, PromiseToken, RegionOptions, Store};
+use inplace::{Future, Promise, PromiseToken, Region, RegionOptions, Store};
 use memmap2::MmapMut;
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::signal::{Signal, kill};
@@ -129,7 +129,7 @@ fn time_turns(mut turn: impl FnMut(usize)) -> Vec<f64> {
     (0..TURNS + WARM).map(time).collect()
 }
 
-/// A child that does `work` on its processor, and is gone when this is dropped.
+/// A child that does `work` on its processor, and is there until this is dropped: to leave takes a processor for a while.
 struct Partner(Pid);
 
 impl Partner {
@@ -141,6 +141,7 @@ impl Partner {
                 let _ = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL);
                 stay_on(processor);
                 let _printed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+                nix::unistd::pause();
                 // SAFETY: ends the child.
                 unsafe { libc::_exit(0) }
             }
@@ -270,9 +271,20 @@ fn wait_for(future: &Future<Bytes, Raw>, is_awaited: bool) {
     assert_eq!(value.expect("it is set")[0], 7);
 }
 
+/// This process has the pages mapped where the values will be, and the promises are: a fault is no part of a wake-up.
+fn touch(region: &Region, promised: &[Future<Bytes, Raw>]) {
+    for future in promised {
+        assert!(future.try_get().expect("it is promised").is_none());
+    }
+    let keys: Vec<_> =
+        (0..4 * TURNS).map(|_| region.put(&[7; 64]).expect("there is room")).collect();
+    keys.into_iter().for_each(|key| assert!(region.evict(key).expect("it is there")));
+}
+
 fn promised(processor: usize, is_awaited: bool) -> Vec<f64> {
     let options = RegionOptions::new().capacity(16 << 20).max_objects(4000);
-    let connector = ShmConnector::new(options.anonymous().expect("memory"));
+    let region = options.anonymous().expect("memory");
+    let connector = ShmConnector::new(region.clone());
     let store = Store::builder("bench").connector(connector).codec(Raw).register();
     let store = store.open().expect("no other store of that name");
     let make =
@@ -282,10 +294,12 @@ fn promised(processor: usize, is_awaited: bool) -> Vec<f64> {
     let tokens: Vec<PromiseToken<Bytes, Raw>> =
         theirs.into_iter().map(|promise| promise.into_token().expect("ours")).collect();
     let words = Words::new();
+    touch(&region, &theirs_given);
     let mut tokens = Some(tokens);
     let _partner = Partner::start(processor, || {
         let adopt = |token: PromiseToken<Bytes, Raw>| token.adopt().expect("its sender lives");
         let theirs: Vec<_> = tokens.take().expect("once").into_iter().map(adopt).collect();
+        touch(&region, &ours_given);
         words.at(2).store(1, SeqCst);
         for (promise, future) in theirs.iter().zip(&ours_given) {
             wait_for(future, is_awaited);
