@@ -146,14 +146,14 @@ fn whoever_waits_for_a_variable_of_the_dead_hears_of_its_end() {
 
 /// Bound to 1, which is at work and may die; what is not lifted or adopted by 0 goes with it.
 fn killed(name: &str, work: fn(&Actor<'_>, ObjectId)) {
-    explore_deaths(name, move |accesses, deaths| {
+    explore_deaths(name, move |changes, deaths| {
         let scene = Scene::new(size(2));
         let id = own(&scene.actor(1), 7);
         // The number of its first offer, in a slot that was never used.
         let first = 1 << KeeperWord::HANDS_SHIFT;
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| work(actor, id))
+            move |s| mortal(s, (1, changes), &deaths, |actor| work(actor, id))
         });
         let found = read(&scene.actor(0), id);
         assert!(found.is_none_or(|found| [(7, 1), (8, 2)].contains(&found)), "{found:?}");
@@ -190,9 +190,9 @@ fn killed_when_it_evicts_its_own_an_owner_leaves_nothing() {
 
 #[test]
 fn killed_when_it_makes_one_a_process_leaves_nothing() {
-    explore_deaths("own", |accesses, deaths| {
+    explore_deaths("own", |changes, deaths| {
         let scene = Scene::new(size(2));
-        mortal(&scene, (1, accesses), deaths, |actor| {
+        mortal(&scene, (1, changes), deaths, |actor| {
             if let Ok(id) = actor.new_bound_variable(Fingerprint::BYTES) {
                 update(actor, id, 8);
             }

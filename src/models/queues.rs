@@ -254,13 +254,13 @@ fn a_message_sent_to_a_queue_that_is_evicted_goes_with_it() {
 fn killed_in_a_send_a_sender_has_sent_its_message_or_not() {
     for has_object in [false, true] {
         let name = if has_object { "send an object | receive" } else { "send | receive" };
-        let model = move |accesses: u32, deaths: &Deaths| {
+        let model = move |changes: u32, deaths: &Deaths| {
             let scene = Scene::new(SIZE);
             let id = new(&scene, 1);
             add_producer(&scene, 1, id);
             let died = Deaths::clone(deaths);
             let victim = spawn(&scene, move |scene| {
-                mortal(scene, (1, accesses), &died, |actor| {
+                mortal(scene, (1, changes), &died, |actor| {
                     if has_object {
                         send_object(actor, id, 1);
                     } else {
@@ -288,7 +288,7 @@ fn killed_in_a_send_a_sender_has_sent_its_message_or_not() {
 fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it() {
     for has_object in [false, true] {
         let name = if has_object { "receive an object" } else { "receive" };
-        let model = move |accesses: u32, deaths: &Deaths| {
+        let model = move |changes: u32, deaths: &Deaths| {
             let scene = Scene::new(SIZE);
             let id = new(&scene, 1);
             if has_object {
@@ -298,7 +298,7 @@ fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it(
             }
             let died = Deaths::clone(deaths);
             let victim = spawn(&scene, move |scene| {
-                mortal(scene, (1, accesses), &died, |actor| {
+                mortal(scene, (1, changes), &died, |actor| {
                     let _ = try_receive(actor, id);
                 });
             });
@@ -326,11 +326,11 @@ fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it(
 /// Nobody looks at the head before what was given back is received, and its word in the ring overwritten.
 #[test]
 fn a_head_that_a_killed_receiver_left_behind_goes_on_when_its_word_is_overwritten() {
-    explore_deaths("receive, killed; reap, receive, send, receive", |accesses, deaths| {
+    explore_deaths("receive, killed; reap, receive, send, receive", |changes, deaths| {
         let scene = Scene::new(SIZE);
         let id = new(&scene, 2);
         assert!([1, 2].iter().all(|&value| send(&scene.actor(0), id, value)));
-        mortal(&scene, (1, accesses), deaths, |actor| {
+        mortal(&scene, (1, changes), deaths, |actor| {
             let _ = try_receive(actor, id);
         });
         scene.assert_settled();
@@ -351,11 +351,11 @@ fn a_head_that_a_killed_receiver_left_behind_goes_on_when_its_word_is_overwritte
 
 #[test]
 fn a_message_whose_receiver_is_killed_wakes_one_who_waits() {
-    explore_deaths("receive, killed; reap, or send | receive", |accesses, deaths| {
+    explore_deaths("receive, killed; reap, or send | receive", |changes, deaths| {
         let scene = Scene::new(THREE);
         let id = new(&scene, 2);
         send(&scene.actor(0), id, 1);
-        mortal(&scene, (2, accesses), deaths, |actor| {
+        mortal(&scene, (2, changes), deaths, |actor| {
             let _ = try_receive(actor, id);
         });
         let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
@@ -372,12 +372,12 @@ fn a_message_whose_receiver_is_killed_wakes_one_who_waits() {
 
 #[test]
 fn killed_when_it_gives_a_message_back_one_leaves_it_to_others() {
-    explore_deaths("give back, killed; reap | receive", |accesses, deaths| {
+    explore_deaths("give back, killed; reap | receive", |changes, deaths| {
         let scene = Scene::new(THREE);
         let id = new(&scene, 1);
         send(&scene.actor(0), id, 1);
         let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
-        mortal(&scene, (2, accesses), deaths, |actor| {
+        mortal(&scene, (2, changes), deaths, |actor| {
             at(actor, id, |queue| look(queue, &AtomicU64::new(0), false));
         });
         scene.reap();
@@ -388,13 +388,13 @@ fn killed_when_it_gives_a_message_back_one_leaves_it_to_others() {
 
 #[test]
 fn killed_in_an_evict_one_leaves_the_queue_with_its_message_or_nothing() {
-    explore_deaths("evict, killed; reap | receive", |accesses, deaths| {
+    explore_deaths("evict, killed; reap | receive", |changes, deaths| {
         let scene = Scene::new(SIZE);
         let id = new(&scene, 1);
         send_object(&scene.actor(0), id, 1);
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| {
+            mortal(scene, (1, changes), &died, |actor| {
                 let _ = actor.evict(id);
             });
         });
