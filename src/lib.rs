@@ -145,7 +145,9 @@ mod offered {
     pub use crate::lifetime::{Lease, ProcessLifetime, Scope};
     pub use crate::owned::{Owned, OwnedToken};
     pub use crate::proxy::{Proxy, ProxyOptions};
-    pub use crate::queue::{DeadLetters, Message, Messages, Queue, Receiver, Sender};
+    pub use crate::queue::{
+        DeadLetters, Message, Messages, Queue, Receiver, Receiving, Sender, Sending,
+    };
     pub use crate::region::{
         Lifespan, Loan, Pinned, QueueOptions, Reaper, Region, RegionCounters, RegionMetrics,
         RegionOptions, RegionUsage, WaitPolicy,

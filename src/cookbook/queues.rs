@@ -80,3 +80,39 @@
 //! message.ack()?;
 //! # Ok::<(), inplace::Error>(())
 //! ```
+//!
+//! # Await messages
+//!
+//! Futures of the standard library, for any runtime or none. A future that loses a race, as in `select!`, has received nothing.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{RegionOptions, Store};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), inplace::Error> {
+//! let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+//! let store = Store::builder("awaited").connector(ShmConnector::new(region)).open()?;
+//! let queue = store.queue_new::<u64>(4)?;
+//! let (sender, receiver) = (queue.sender()?, queue.receiver()?);
+//! let produce = async {
+//!     for number in 1..=100 {
+//!         sender.send_async(&number).await?; // waits for room
+//!     }
+//!     sender.close();
+//!     Ok(())
+//! };
+//! let consume = async {
+//!     let (mut sum, mut messages) = (0, receiver.iter());
+//!     while let Some(message) = messages.next_async().await {
+//!         let message = message?;
+//!         sum += message.to_native();
+//!         message.ack()?;
+//!     }
+//!     Ok(sum)
+//! };
+//! let (_, sum) = tokio::try_join!(produce, consume)?;
+//! assert_eq!(sum, 5050);
+//! # Ok(())
+//! # }
+//! ```

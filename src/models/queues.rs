@@ -102,6 +102,24 @@ fn receive(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
     found.unwrap_or(Found::Gone)
 }
 
+/// The same for one who looks, and has another listen and look for it.
+fn receive_by_another(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
+    let found = at(actor, id, |queue| {
+        loop {
+            match look(queue, seen, true) {
+                Found::Nothing => {}
+                found => return found,
+            }
+            let (word, heard) = queue.listen(QueueBell::Items);
+            let known = seen.load(crate::sync::unmodelled::Ordering::Relaxed);
+            if queue.is_silent(QueueBell::Items, known).expect("nothing is corrupt") {
+                futex::wait_low(word, heard, None);
+            }
+        }
+    });
+    found.unwrap_or(Found::Gone)
+}
+
 fn add_producer(scene: &Scene, p: u32, id: ObjectId) {
     at(&scene.actor(p), id, |queue| queue.add_producer()).expect("it is there");
 }
@@ -204,6 +222,24 @@ fn the_end_of_the_last_producer_ends_the_stream_after_its_message() {
         });
         let seen = AtomicU64::new(0);
         let found = [0, 1].map(|_| receive(&scene.actor(0), id, &seen));
+        assert_eq!(found, [Found::Message(1, 1), Found::End]);
+        sender.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn one_who_has_another_listen_for_it_hears_of_the_message_and_of_the_end() {
+    explore("send, close | look, listen, look …", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        add_producer(&scene, 1, id);
+        let sender = spawn(&scene, move |s| {
+            send(&s.actor(1), id, 1);
+            at(&s.actor(1), id, |queue| queue.remove_producer());
+        });
+        let seen = AtomicU64::new(0);
+        let found = [0, 1].map(|_| receive_by_another(&scene.actor(0), id, &seen));
         assert_eq!(found, [Found::Message(1, 1), Found::End]);
         sender.join().unwrap();
         scene.assert_all_returns();

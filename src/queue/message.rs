@@ -109,6 +109,23 @@ impl<'a, T: ?Sized, C: Codec<T>> Messages<'a, T, C> {
     }
 }
 
+impl<T: ?Sized, C: Codec<T>> Messages<'_, T, C> {
+    /// The next one, without a thread that waits for it: see [`Receiver::recv_async`].
+    pub async fn next_async(&mut self) -> Option<Result<Message<T, C>>> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.receiver.recv_async().await;
+        self.went_on(next)
+    }
+
+    fn went_on(&mut self, next: Result<Option<Message<T, C>>>) -> Option<Result<Message<T, C>>> {
+        let next = next.transpose();
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
 impl<T: ?Sized, C: Codec<T>> Iterator for Messages<'_, T, C> {
     type Item = Result<Message<T, C>>;
 
@@ -116,9 +133,8 @@ impl<T: ?Sized, C: Codec<T>> Iterator for Messages<'_, T, C> {
         if self.is_over {
             return None;
         }
-        let next = self.receiver.recv().transpose();
-        self.is_over = !matches!(next, Some(Ok(_)));
-        next
+        let next = self.receiver.recv();
+        self.went_on(next)
     }
 }
 

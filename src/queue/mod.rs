@@ -3,10 +3,12 @@
 mod message;
 mod receiver;
 mod sender;
+mod waiting;
 
 pub use message::{DeadLetters, Message, Messages};
 pub use receiver::Receiver;
 pub use sender::Sender;
+pub use waiting::{Receiving, Sending};
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -318,7 +318,7 @@ impl<'a> Queue<'a> {
     }
 
     #[inline]
-    fn bell(&self, bell: QueueBell) -> &'a AtomicU64 {
+    pub(crate) fn bell(&self, bell: QueueBell) -> &'a AtomicU64 {
         self.word(match bell {
             QueueBell::Items => ITEMS,
             QueueBell::Room => ROOM,
