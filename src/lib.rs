@@ -44,7 +44,7 @@
 //! | bytes that are serialized already, any serde type | [`Raw`](codec::Raw), [`Serde`](codec::Serde) |
 //! | objects that are evicted at the end of a scope, at a time, with the process | [`Store::scope`], [`Store::lease`], [`Store::process_lifetime`] |
 //! | objects with one owner, who hands them over | [`Store::own`], [`Owned`], [`OwnedToken`] |
-//! | memory that a producer fills in place | [`Region::loan`] |
+//! | memory that a producer fills in place | [`Region::loan`], [`Sender::loan`] |
 //! | a value that is promised and awaited | [`Store::promise`], [`Promise`], [`Future`] |
 //! | a promise that another process keeps | [`Promise::into_token`], [`PromiseToken::adopt`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
@@ -146,7 +146,8 @@ mod offered {
     pub use crate::owned::{Owned, OwnedToken};
     pub use crate::proxy::{Proxy, ProxyOptions};
     pub use crate::queue::{
-        DeadLetters, Message, Messages, Queue, Receiver, Receiving, Sender, Sending,
+        ArrayLoan, DeadLetters, Message, MessageLoan, Messages, Queue, Receiver, Receiving, Sender,
+        Sending,
     };
     pub use crate::region::{
         Lifespan, Loan, Pinned, QueueOptions, Reaper, Region, RegionCounters, RegionMetrics,

@@ -135,13 +135,18 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
     }
 
     #[inline]
+    pub(super) fn patience(&self, limit: Option<Duration>) -> Patience {
+        Patience { policy: self.policy, limit }
+    }
+
+    #[inline]
     pub(super) fn send_for(
         &self,
         value: &T,
         metadata: &[u8],
         limit: Option<Duration>,
     ) -> Result<()> {
-        let patience = Patience { policy: self.policy, limit };
+        let patience = self.patience(limit);
         self.store.encoded(self.codec, value, |size, fill| {
             let letter = Letter { size, may_be_inline: C::CONTAINED.0, metadata };
             self.sender.send(letter, &patience, fill)

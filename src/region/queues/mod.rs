@@ -1,12 +1,14 @@
 //! Queues: who has pinned one, sends, receives, waits.
 
 mod delivery;
+mod loan;
 mod options;
 mod wait;
 
 pub use options::{QueueOptions, WaitPolicy};
 
 pub(crate) use delivery::{Delivery, MessageBytes};
+pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
 
 use crate::actor::{Actor, Refusal};
