@@ -50,6 +50,7 @@
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
 //! | work for whoever is free: messages, each received by one of many | [`Store::queue`], [`Queue`], [`Sender`], [`Receiver`] |
+//! | streams of objects through several channels: batches, filters, aggregation, proxies | [`StreamProducer`], [`StreamConsumer`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | undoing what the dead left, and stating what is broken, if anything | [`Region::reap`], [`Region::check`] |
@@ -131,6 +132,8 @@ mod region;
 #[cfg(not(loom))]
 pub mod store;
 #[cfg(not(loom))]
+mod stream;
+#[cfg(not(loom))]
 mod view;
 
 #[cfg(all(loom, test))]
@@ -154,6 +157,7 @@ mod offered {
         RegionOptions, RegionUsage, WaitPolicy,
     };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
+    pub use crate::stream::{Metadata, StreamConsumer, StreamItem, StreamProducer};
     pub use crate::view::View;
 }
 

@@ -98,6 +98,7 @@ const LAYERS: &[&[&str]] = &[
     &["view"],
     &["store", "proxy"],
     &["auto", "cell", "future", "lifetime", "owned", "queue"],
+    &["stream"],
     &["cookbook", "models"],
 ];
 

@@ -34,6 +34,17 @@ impl<T: ?Sized, C: Codec<T>> Message<T, C> {
         Ok(Self { view, delivery, metadata })
     }
 
+    /// Its bytes, which are its own only until it is acknowledged or dropped.
+    pub(crate) fn block(&self) -> Option<&Block> {
+        self.view.block()
+    }
+
+    /// Whether this process received it.
+    #[inline]
+    pub(crate) fn is_mine(&self) -> bool {
+        self.delivery.is_mine()
+    }
+
     /// What was [sent with it](super::Sender::send_with).
     #[must_use]
     pub fn metadata(&self) -> &[u8] {

@@ -8,6 +8,7 @@ use super::message::{DeadLetters, Message, Messages};
 use super::waiting::Receiving;
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::region::{Patience, QueueReceiver, Received, WaitPolicy};
 
 /// A consumer of a [`Queue`](super::Queue).
@@ -62,7 +63,7 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
         match self.receive(Some(timeout))? {
             Received::Message(delivery) => Message::new(delivery).map(Some),
             Received::End => Ok(None),
-            Received::Nothing => Err(Error::TimedOut { key: self.receiver.key(), waited: timeout }),
+            Received::Nothing => Err(Error::TimedOut { key: self.key(), waited: timeout }),
         }
     }
 
@@ -150,6 +151,10 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
     /// take room in the queue.
     pub fn dead_letters(&self) -> DeadLetters<'_, T, C> {
         DeadLetters::new(self)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.receiver.key()
     }
 
     #[inline]
