@@ -211,3 +211,15 @@ impl<T, M: Metadata + fmt::Debug, C: Codec<T>> fmt::Debug for StreamItem<T, M, C
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn items_go_to_other_threads() {
+        fn goes<T: Send + Sync>() {}
+        goes::<StreamItem<String, u64>>();
+        goes::<StreamItem<Vec<u8>, (), crate::codec::Raw>>();
+    }
+}

@@ -1,12 +1,13 @@
 //! Senders, receivers and others at a queue, killed.
 
 use super::{
-    Found, SIZE, THREE, add_producer, at, look, new, receive, send, send_lent, send_object,
+    BYTES, Found, SIZE, THREE, add_producer, at, look, new, receive, send, send_lent, send_object,
     try_receive,
 };
 use crate::actor::Actor;
+use crate::layout::queue::Shape;
 use crate::layout::slot::ObjectId;
-use crate::models::scene::{Deaths, Scene, explore_deaths, mortal, spawn};
+use crate::models::scene::{Deaths, HALF, Scene, Size, explore_deaths, first, mortal, spawn};
 use crate::sync::unmodelled::AtomicU64;
 
 #[test]
@@ -161,5 +162,23 @@ fn killed_in_an_evict_one_leaves_the_queue_with_its_message_or_nothing() {
         assert!([Found::Message(1, 1), Found::Gone].contains(&found), "{found:?}");
         victim.join().unwrap();
         scene.assert_all_returns();
+    });
+}
+
+/// A queue that has no name yet goes with its maker; somebody found it all the same.
+#[test]
+fn killed_when_it_opens_a_queue_one_leaves_nobody_asleep_there() {
+    explore_deaths("open a new name, killed; reap, send | receive", |changes, deaths| {
+        let scene = Scene::new(Size { objects: 3, ..THREE });
+        let id = first();
+        mortal(&scene, (2, changes), deaths, |actor| {
+            let shape = Shape::new(1, HALF as u32, 4, 2);
+            let _ = actor.open_queue("name", BYTES, shape);
+        });
+        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
+        scene.reap();
+        let is_there = send(&scene.actor(0), id, 1);
+        let found = receiver.join().unwrap();
+        assert!(found == Found::Gone || is_there && found == Found::Message(1, 1), "{found:?}");
     });
 }
