@@ -44,12 +44,13 @@
 //! | bytes that are serialized already, any serde type | [`Raw`](codec::Raw), [`Serde`](codec::Serde) |
 //! | objects that are evicted at the end of a scope, at a time, with the process | [`Store::scope`], [`Store::lease`], [`Store::process_lifetime`] |
 //! | objects with one owner, who hands them over | [`Store::own`], [`Owned`], [`OwnedToken`] |
-//! | memory that a producer fills in place | [`Region::loan`] |
+//! | memory that a producer fills in place | [`Region::loan`], [`Sender::loan`] |
 //! | a value that is promised and awaited | [`Store::promise`], [`Promise`], [`Future`] |
 //! | a promise that another process keeps | [`Promise::into_token`], [`PromiseToken::adopt`] |
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
 //! | work for whoever is free: messages, each received by one of many | [`Store::queue`], [`Queue`], [`Sender`], [`Receiver`] |
+//! | streams of objects through several channels: batches, filters, aggregation, proxies | [`StreamProducer`], [`StreamConsumer`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | undoing what the dead left, and stating what is broken, if anything | [`Region::reap`], [`Region::check`] |
@@ -131,6 +132,8 @@ mod region;
 #[cfg(not(loom))]
 pub mod store;
 #[cfg(not(loom))]
+mod stream;
+#[cfg(not(loom))]
 mod view;
 
 #[cfg(all(loom, test))]
@@ -145,12 +148,16 @@ mod offered {
     pub use crate::lifetime::{Lease, ProcessLifetime, Scope};
     pub use crate::owned::{Owned, OwnedToken};
     pub use crate::proxy::{Proxy, ProxyOptions};
-    pub use crate::queue::{DeadLetters, Message, Messages, Queue, Receiver, Sender};
+    pub use crate::queue::{
+        ArrayLoan, DeadLetters, Message, MessageLoan, Messages, Queue, Receiver, Receiving, Sender,
+        Sending,
+    };
     pub use crate::region::{
         Lifespan, Loan, Pinned, QueueOptions, Reaper, Region, RegionCounters, RegionMetrics,
         RegionOptions, RegionUsage, WaitPolicy,
     };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
+    pub use crate::stream::{Metadata, StreamConsumer, StreamItem, StreamProducer};
     pub use crate::view::View;
 }
 

@@ -106,6 +106,21 @@ impl<'a> BlockWriter<'a> {
         }
     }
 
+    /// A writer for what lies behind this one's position, with a position of its own; tell this one afterwards where that ends.
+    pub(crate) fn part(&mut self) -> BlockWriter<'_> {
+        let from = self.written.min(self.block.len());
+        let sink: Option<&mut dyn Sink> = match &mut self.sink {
+            Some(sink) => Some(&mut **sink),
+            None => None,
+        };
+        BlockWriter {
+            block: &mut self.block[from..],
+            capacity: self.capacity.saturating_sub(self.written),
+            written: 0,
+            sink,
+        }
+    }
+
     #[inline]
     pub(crate) fn advance_to(&mut self, position: usize) {
         self.written = position;

@@ -90,6 +90,27 @@ fn send_in_vain(victim: &mut Victim) {
     let _ = victim.sender.as_ref().unwrap().try_send(&victim.small);
 }
 
+/// Made in place.
+fn lend(victim: &mut Victim, bytes: fn(&Victim) -> &[u8]) {
+    let bytes = bytes(victim);
+    if let Ok(mut loan) = victim.sender.as_ref().unwrap().loan(bytes.len()) {
+        loan.copy_from_slice(bytes);
+        let _ = loan.send_with(b"metadata");
+    }
+}
+
+fn lend_small(victim: &mut Victim) {
+    lend(victim, |victim| &victim.small);
+}
+
+fn lend_large(victim: &mut Victim) {
+    lend(victim, |victim| &victim.large);
+}
+
+fn lend_in_vain(victim: &mut Victim) {
+    drop(victim.sender.as_ref().unwrap().loan(LARGE));
+}
+
 fn close(victim: &mut Victim) {
     drop(victim.sender.take());
 }
@@ -133,6 +154,9 @@ fn killed() -> Vec<Operation> {
         at("send an object", (empty, arrive_sending), send_large, is_sent_or_not),
         at("send, awaited", (empty, arrive_sending), send_small, is_sent_or_not)
             .before(wait_in_another),
+        at("lend and send", (empty, arrive_sending), lend_small, is_sent_or_not),
+        at("lend and send an object", (empty, arrive_sending), lend_large, is_sent_or_not),
+        at("lend, and drop it", (holding_small, arrive_sending), lend_in_vain, is_still_there),
         at("send, full", (full, arrive_sending), send_in_vain, is_full_or_sent),
         at("send, waiting for room", (full, arrive_sending), send_small, is_full_or_sent)
             .woken_by(make_room),

@@ -64,6 +64,7 @@ fn unsafe_stands_only_where_the_rules_allow_it() {
         "src/protocol/pin.rs",
         "src/region/pinned.rs",
         "src/region/loan.rs",
+        "src/region/queues/loan.rs",
         "src/region/lifecycle/detach.rs",
         "src/arena/fill.rs",
         "src/cell/archived.rs",
@@ -97,6 +98,7 @@ const LAYERS: &[&[&str]] = &[
     &["view"],
     &["store", "proxy"],
     &["auto", "cell", "future", "lifetime", "owned", "queue"],
+    &["stream"],
     &["cookbook", "models"],
 ];
 

@@ -62,6 +62,7 @@ pub use decoded::Decoded;
 pub use encoder::Encoder;
 pub use raw::Raw;
 pub use serde::Serde;
+pub(crate) use slice::{ARRAY_HEADER, array_len, shape_array};
 pub use slice::{Array, Element, NdSlice, Slice};
 pub use storable::{Checker, Itself, Reviver, Storable};
 

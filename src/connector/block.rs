@@ -39,6 +39,16 @@ enum Repr {
     Shm(Pinned),
     /// A message in its queue.
     Lent(Lent),
+    Part(Arc<Part>),
+}
+
+/// An object within another one.
+struct Part {
+    whole: Arc<Block>,
+    at: usize,
+    len: usize,
+    fingerprint: Fingerprint,
+    checked: AtomicBool,
 }
 
 struct OwnBlock<B> {
@@ -74,6 +84,28 @@ impl Block {
         Self { repr: Repr::File(OwnBlock::new(mapping, fingerprint), start) }
     }
 
+    /// A part of it that begins at a multiple of 64, as a block of its own; `None` if it does not lie inside.
+    pub(crate) fn part(
+        self: &Arc<Self>,
+        (at, len): (usize, usize),
+        fingerprint: Fingerprint,
+    ) -> Option<Self> {
+        let repr = match &self.repr {
+            Repr::Lent(lent) => Repr::Lent(lent.part((at, len), fingerprint)?),
+            _ => {
+                self.get(at..at.checked_add(len)?)?;
+                let (whole, checked) = (self.clone(), AtomicBool::new(false));
+                Repr::Part(Arc::new(Part { whole, at, len, fingerprint, checked }))
+            }
+        };
+        at.is_multiple_of(64).then_some(Self { repr })
+    }
+
+    /// Whether its bytes are a message's, which are written over when that is acknowledged.
+    pub(crate) fn is_lent(&self) -> bool {
+        matches!(self.repr, Repr::Lent(_))
+    }
+
     /// What type the bytes were put as.
     #[inline]
     #[must_use]
@@ -83,6 +115,7 @@ impl Block {
             Repr::File(file, _) => file.fingerprint,
             Repr::Shm(pinned) => pinned.fingerprint(),
             Repr::Lent(lent) => lent.fingerprint(),
+            Repr::Part(part) => part.fingerprint,
         }
     }
 
@@ -95,6 +128,7 @@ impl Block {
             Repr::File(file, _) => file.checked.load(Ordering::Relaxed),
             Repr::Shm(pinned) => pinned.is_checked(),
             Repr::Lent(_) => false,
+            Repr::Part(part) => part.checked.load(Ordering::Relaxed),
         }
     }
 
@@ -105,6 +139,7 @@ impl Block {
             Repr::File(file, _) => file.checked.store(true, Ordering::Relaxed),
             Repr::Shm(pinned) => pinned.set_checked(),
             Repr::Lent(_) => {}
+            Repr::Part(part) => part.checked.store(true, Ordering::Relaxed),
         }
     }
 }
@@ -119,6 +154,7 @@ impl Deref for Block {
             Repr::File(file, start) => &file.bytes[*start..],
             Repr::Shm(pinned) => pinned,
             Repr::Lent(lent) => lent,
+            Repr::Part(part) => &part.whole[part.at..part.at + part.len],
         }
     }
 }

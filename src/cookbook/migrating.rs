@@ -45,6 +45,29 @@
 //! store.proxy_from_key_with::<Vec<u8>>(key, once)?;
 //! store.proxy_from_key_as::<Serde, Vec<u8>>(key);
 //!
+//! // Streams.
+//! let mut producer = StreamProducer::<Vec<u8>, u32>::new(&store)
+//!     .options(QueueOptions::new(8))
+//!     .store_for("reports", &store)
+//!     .batch_size(4)
+//!     .keep(|metadata| *metadata > 0)
+//!     .aggregate(|mut batch| batch.swap_remove(0));
+//! producer.open("frames")?;
+//! producer.send("frames", vec![1])?;
+//! producer.send_with("frames", vec![1], 7)?;
+//! producer.send_lasting("reports", vec![1], 7)?;
+//! producer.flush()?;
+//! producer.flush_channel("frames")?;
+//! producer.close_channels(&["frames"])?;
+//! producer.close()?;
+//! let mut consumer = StreamConsumer::<Vec<u8>, u32>::new(&store).channel("frames")?.keep(|_| true);
+//! consumer.next_timeout(Duration::from_secs(1))?;
+//! let _ = consumer.next_async();
+//! if let Some(item) = consumer.next_item()? {
+//!     let _ = (item.resolve()?, item.metadata(), item.proxy());
+//!     item.ack()?;
+//! }
+//!
 //! // Proxy, registry, serializers.
 //! let again: Proxy<Vec<u8>> = Proxy::from_ref(proxy.to_ref());
 //! let _ = (again.is_resolved(), again.resolve()?, again.access(), Store::registered(again.store_ref().store()));

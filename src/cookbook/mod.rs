@@ -11,6 +11,7 @@
 //! | one owner, who hands the object over | [`owned`] |
 //! | values that change | [`cells`] |
 //! | work for whoever is free | [`queues`] |
+//! | streams: several channels, batches, filters, aggregation, proxies | [`streams`] |
 //! | choosing a codec, and writing one | [`codecs`] |
 //! | opening stores: options, TOML, the registry | [`stores`] |
 //! | counting, and showing it to Prometheus | [`metrics`] |
@@ -37,4 +38,5 @@ pub mod proxies;
 pub mod queues;
 pub mod regions;
 pub mod stores;
+pub mod streams;
 pub mod tiers;

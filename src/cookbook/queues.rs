@@ -80,3 +80,71 @@
 //! message.ack()?;
 //! # Ok::<(), inplace::Error>(())
 //! ```
+//!
+//! # Send what is made in place
+//!
+//! A loan is memory in the queue, or in an object of its own if it is large, and takes room for its message. Where bytes come from a
+//! device, a socket or a decoder, they need not be anywhere else before.
+//!
+//! ```
+//! use inplace::codec::Raw;
+//! use inplace::connector::ShmConnector;
+//! use inplace::{RegionOptions, Store};
+//! use std::io::Read;
+//!
+//! let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+//! let store = Store::builder("frames").connector(ShmConnector::new(region)).codec(Raw).open()?;
+//! let queue = store.queue_new::<[u8]>(4)?;
+//! let mut camera = std::io::repeat(7).take(600_000);
+//!
+//! let sender = queue.sender()?;
+//! let mut loan = sender.loan(1 << 20)?;
+//! let mut len = 0;
+//! while let Ok(more @ 1..) = camera.read(&mut loan[len..]) {
+//!     len += more;
+//! }
+//! loan.send_prefix(len)?;
+//!
+//! let frame = queue.receiver()?.recv()?.expect("it was sent");
+//! assert_eq!(frame.len(), 600_000);
+//! frame.ack()?;
+//! # Ok::<(), inplace::Error>(())
+//! ```
+//!
+//! Arrays of numbers have [`Sender::loan_array`](crate::Sender::loan_array).
+//!
+//! # Await messages
+//!
+//! Futures of the standard library, for any runtime or none. A future that loses a race, as in `select!`, has received nothing.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{RegionOptions, Store};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), inplace::Error> {
+//! let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+//! let store = Store::builder("awaited").connector(ShmConnector::new(region)).open()?;
+//! let queue = store.queue_new::<u64>(4)?;
+//! let (sender, receiver) = (queue.sender()?, queue.receiver()?);
+//! let produce = async {
+//!     for number in 1..=100 {
+//!         sender.send_async(&number).await?; // waits for room
+//!     }
+//!     sender.close();
+//!     Ok(())
+//! };
+//! let consume = async {
+//!     let (mut sum, mut messages) = (0, receiver.iter());
+//!     while let Some(message) = messages.next_async().await {
+//!         let message = message?;
+//!         sum += message.to_native();
+//!         message.ack()?;
+//!     }
+//!     Ok(sum)
+//! };
+//! let (_, sum) = tokio::try_join!(produce, consume)?;
+//! assert_eq!(sum, 5050);
+//! # Ok(())
+//! # }
+//! ```

@@ -1,8 +1,8 @@
 //! Queues: send, receive, acknowledge, give back, close, evict, reap.
 
-use super::scene::{
-    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, mortal, spawn,
-};
+mod deaths;
+
+use super::scene::{HALF, Scene, Size, explore, explore_handing_over, spawn};
 use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::queue::Shape;
@@ -43,6 +43,17 @@ fn send_object(actor: &Actor<'_>, id: ObjectId, value: u64) {
     at(actor, id, |queue| {
         let envelope = queue.own_envelope(0).expect("there is room");
         envelope.fill_object(0, &mut |_| Ok(())).expect("a slot is free");
+        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        queue.ring(QueueBell::Items);
+    });
+}
+
+/// The same with an object that was there before it was written.
+fn send_lent(actor: &Actor<'_>, id: ObjectId, value: u64) {
+    at(actor, id, |queue| {
+        let envelope = queue.own_envelope(0).expect("there is room");
+        let writing = envelope.lend_object(0).expect("a slot is free");
+        envelope.publish(writing, 0);
         envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
         queue.ring(QueueBell::Items);
     });
@@ -99,6 +110,24 @@ fn receive(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
                 Found::Nothing => futex::wait_low(word, heard, None),
                 found => return found,
             };
+        }
+    });
+    found.unwrap_or(Found::Gone)
+}
+
+/// The same for one who looks, and has another listen and look for it.
+fn receive_by_another(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
+    let found = at(actor, id, |queue| {
+        loop {
+            match look(queue, seen, true) {
+                Found::Nothing => {}
+                found => return found,
+            }
+            let (word, heard) = queue.listen(QueueBell::Items);
+            let known = seen.load(crate::sync::unmodelled::Ordering::Relaxed);
+            if queue.is_silent(QueueBell::Items, known).expect("nothing is corrupt") {
+                futex::wait_low(word, heard, None);
+            }
         }
     });
     found.unwrap_or(Found::Gone)
@@ -259,6 +288,24 @@ fn the_end_of_the_last_producer_ends_the_stream_after_its_message() {
 }
 
 #[test]
+fn one_who_has_another_listen_for_it_hears_of_the_message_and_of_the_end() {
+    explore("send, close | look, listen, look …", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        add_producer(&scene, 1, id);
+        let sender = spawn(&scene, move |s| {
+            send(&s.actor(1), id, 1);
+            at(&s.actor(1), id, |queue| queue.remove_producer());
+        });
+        let seen = AtomicU64::new(0);
+        let found = [0, 1].map(|_| receive_by_another(&scene.actor(0), id, &seen));
+        assert_eq!(found, [Found::Message(1, 1), Found::End]);
+        sender.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_receiver_of_an_evicted_queue_hears_of_it_and_its_message_goes() {
     explore("evict | receive", 2, || {
         let scene = Scene::new(SIZE);
@@ -308,161 +355,6 @@ fn a_message_sent_to_a_queue_that_is_evicted_goes_with_it() {
         let sender = spawn(&scene, move |s| send_object(&s.actor(1), id, 1));
         assert!(scene.actor(0).evict(id));
         sender.join().unwrap();
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn killed_in_a_send_a_sender_has_sent_its_message_or_not() {
-    for has_object in [false, true] {
-        let name = if has_object { "send an object | receive" } else { "send | receive" };
-        let model = move |changes: u32, deaths: &Deaths| {
-            let scene = Scene::new(SIZE);
-            let id = new(&scene, 1);
-            add_producer(&scene, 1, id);
-            let died = Deaths::clone(deaths);
-            let victim = spawn(&scene, move |scene| {
-                mortal(scene, (1, changes), &died, |actor| {
-                    if has_object {
-                        send_object(actor, id, 1);
-                    } else {
-                        send(actor, id, 1);
-                    }
-                });
-            });
-            let first = try_receive(&scene.actor(0), id);
-            victim.join().unwrap();
-            // Alive or not, it leaves.
-            scene.assert_settled();
-            let second = try_receive(&scene.actor(0), id);
-            let (message, end) = (Found::Message(1, 1), Found::End);
-            let expected = [[Found::Nothing, message], [Found::Nothing, end], [message, end]];
-            assert!(expected.contains(&[first, second]), "{first:?} {second:?}");
-            assert_eq!(try_receive(&scene.actor(0), id), end);
-            assert!(send(&scene.actor(0), id, 2), "there is room again");
-            scene.assert_all_returns();
-        };
-        explore_deaths(name, model);
-    }
-}
-
-#[test]
-fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it() {
-    for has_object in [false, true] {
-        let name = if has_object { "receive an object" } else { "receive" };
-        let model = move |changes: u32, deaths: &Deaths| {
-            let scene = Scene::new(SIZE);
-            let id = new(&scene, 1);
-            if has_object {
-                send_object(&scene.actor(0), id, 1);
-            } else {
-                send(&scene.actor(0), id, 1);
-            }
-            let died = Deaths::clone(deaths);
-            let victim = spawn(&scene, move |scene| {
-                mortal(scene, (1, changes), &died, |actor| {
-                    let _ = try_receive(actor, id);
-                });
-            });
-            let first = try_receive(&scene.actor(0), id);
-            victim.join().unwrap();
-            scene.assert_settled();
-            let second = try_receive(&scene.actor(0), id);
-            match (first, second) {
-                (Found::Message(1, 1), Found::Nothing)
-                | (Found::Nothing, Found::Message(1, 1 | 2) | Found::Nothing) => {}
-                other => panic!("{other:?}"),
-            }
-            assert!(send(&scene.actor(0), id, 2), "there is room again");
-            assert_eq!(
-                try_receive(&scene.actor(0), id),
-                Found::Message(2, 1),
-                "the head is helped"
-            );
-            scene.assert_all_returns();
-        };
-        explore_deaths(name, model);
-    }
-}
-
-/// Nobody looks at the head before what was given back is received, and its word in the ring overwritten.
-#[test]
-fn a_head_that_a_killed_receiver_left_behind_goes_on_when_its_word_is_overwritten() {
-    explore_deaths("receive, killed; reap, receive, send, receive", |changes, deaths| {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 2);
-        assert!([1, 2].iter().all(|&value| send(&scene.actor(0), id, value)));
-        mortal(&scene, (1, changes), deaths, |actor| {
-            let _ = try_receive(actor, id);
-        });
-        scene.assert_settled();
-        let first = try_receive(&scene.actor(0), id);
-        assert!(send(&scene.actor(0), id, 3), "there is room again");
-        let found = [(); 3].map(|()| try_receive(&scene.actor(0), id));
-        let (two, three) = (Found::Message(2, 1), Found::Message(3, 1));
-        match first {
-            Found::Message(1, 1 | 2) => assert_eq!(found, [two, three, Found::Nothing]),
-            _ => {
-                assert_eq!(first, two, "the dead has acknowledged the other");
-                assert_eq!(found, [three, Found::Nothing, Found::Nothing]);
-            }
-        }
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn a_message_whose_receiver_is_killed_wakes_one_who_waits() {
-    explore_deaths("receive, killed; reap, or send | receive", |changes, deaths| {
-        let scene = Scene::new(THREE);
-        let id = new(&scene, 2);
-        send(&scene.actor(0), id, 1);
-        mortal(&scene, (2, changes), deaths, |actor| {
-            let _ = try_receive(actor, id);
-        });
-        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
-        scene.reap();
-        // Acknowledged before: then another.
-        assert!(send(&scene.actor(0), id, 2));
-        assert!(matches!(
-            receiver.join().unwrap(),
-            Found::Message(1, 1 | 2) | Found::Message(2, 1)
-        ));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn killed_when_it_gives_a_message_back_one_leaves_it_to_others() {
-    explore_deaths("give back, killed; reap | receive", |changes, deaths| {
-        let scene = Scene::new(THREE);
-        let id = new(&scene, 1);
-        send(&scene.actor(0), id, 1);
-        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
-        mortal(&scene, (2, changes), deaths, |actor| {
-            at(actor, id, |queue| look(queue, &AtomicU64::new(0), false));
-        });
-        scene.reap();
-        assert!(matches!(receiver.join().unwrap(), Found::Message(1, 1 | 2)));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn killed_in_an_evict_one_leaves_the_queue_with_its_message_or_nothing() {
-    explore_deaths("evict, killed; reap | receive", |changes, deaths| {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1);
-        send_object(&scene.actor(0), id, 1);
-        let died = Deaths::clone(deaths);
-        let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, changes), &died, |actor| {
-                let _ = actor.evict(id);
-            });
-        });
-        let found = try_receive(&scene.actor(0), id);
-        assert!([Found::Message(1, 1), Found::Gone].contains(&found), "{found:?}");
-        victim.join().unwrap();
         scene.assert_all_returns();
     });
 }

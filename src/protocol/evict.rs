@@ -92,7 +92,7 @@ impl<'a> Actor<'a> {
         });
     }
 
-    /// [`retire_if`](Self::retire_if) for what may be a variable.
+    /// [`retire_if`](Self::retire_if) for what may be a variable, or a queue.
     pub(super) fn retire_and_announce(
         &self,
         index: u32,
@@ -100,13 +100,16 @@ impl<'a> Actor<'a> {
         is_wanted: impl Fn(SlotWord) -> bool,
     ) -> bool {
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        // Those who wait for it to change sleep on a word that only who has pinned it may change.
-        let variable = word
-            .is(State::Variable)
-            .then(|| self.pin_variable(ObjectId::new(index, word.generation())));
+        let id = ObjectId::new(index, word.generation());
+        // Those who wait sleep on words that only who has pinned it may change.
+        let variable = word.is(State::Variable).then(|| self.pin_variable(id));
+        let queue = word.is(State::Queue).then(|| self.pin_queue(id));
         let is_evicted = self.retire_if(index, slot, is_wanted);
         if let (true, Some(Ok(Some(pin)))) = (is_evicted, &variable) {
             self.announce_change(index, pin.slot);
+        }
+        if let (true, Some(Ok(Some((_pin, queue))))) = (is_evicted, &queue) {
+            queue.ring_all();
         }
         is_evicted
     }

@@ -34,6 +34,17 @@ impl<T: ?Sized, C: Codec<T>> Message<T, C> {
         Ok(Self { view, delivery, metadata })
     }
 
+    /// Its bytes, which are its own only until it is acknowledged or dropped.
+    pub(crate) fn block(&self) -> Option<&Block> {
+        self.view.block()
+    }
+
+    /// Whether this process received it.
+    #[inline]
+    pub(crate) fn is_mine(&self) -> bool {
+        self.delivery.is_mine()
+    }
+
     /// What was [sent with it](super::Sender::send_with).
     #[must_use]
     pub fn metadata(&self) -> &[u8] {
@@ -109,6 +120,23 @@ impl<'a, T: ?Sized, C: Codec<T>> Messages<'a, T, C> {
     }
 }
 
+impl<T: ?Sized, C: Codec<T>> Messages<'_, T, C> {
+    /// The next one, without a thread that waits for it: see [`Receiver::recv_async`].
+    pub async fn next_async(&mut self) -> Option<Result<Message<T, C>>> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.receiver.recv_async().await;
+        self.went_on(next)
+    }
+
+    fn went_on(&mut self, next: Result<Option<Message<T, C>>>) -> Option<Result<Message<T, C>>> {
+        let next = next.transpose();
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
 impl<T: ?Sized, C: Codec<T>> Iterator for Messages<'_, T, C> {
     type Item = Result<Message<T, C>>;
 
@@ -116,9 +144,8 @@ impl<T: ?Sized, C: Codec<T>> Iterator for Messages<'_, T, C> {
         if self.is_over {
             return None;
         }
-        let next = self.receiver.recv().transpose();
-        self.is_over = !matches!(next, Some(Ok(_)));
-        next
+        let next = self.receiver.recv();
+        self.went_on(next)
     }
 }
 

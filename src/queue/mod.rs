@@ -1,12 +1,16 @@
 //! Queues: messages from many producers to many consumers, each to one of them.
 
+mod loan;
 mod message;
 mod receiver;
 mod sender;
+mod waiting;
 
+pub use loan::{ArrayLoan, MessageLoan};
 pub use message::{DeadLetters, Message, Messages};
 pub use receiver::Receiver;
 pub use sender::Sender;
+pub use waiting::{Receiving, Sending};
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -5,15 +5,17 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::message::{DeadLetters, Message, Messages};
+use super::waiting::Receiving;
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::region::{Patience, QueueReceiver, Received, WaitPolicy};
 
 /// A consumer of a [`Queue`](super::Queue).
 ///
 /// It is its process's; in a forked child its methods are [`Error::NotOwner`]. It may be shared by threads.
 pub struct Receiver<T: ?Sized, C: Codec<T> = Archive> {
-    receiver: QueueReceiver,
+    pub(super) receiver: QueueReceiver,
     policy: WaitPolicy,
     marker: PhantomData<fn(*const T, C)>,
 }
@@ -61,8 +63,45 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
         match self.receive(Some(timeout))? {
             Received::Message(delivery) => Message::new(delivery).map(Some),
             Received::End => Ok(None),
-            Received::Nothing => Err(Error::TimedOut { key: self.receiver.key(), waited: timeout }),
+            Received::Nothing => Err(Error::TimedOut { key: self.key(), waited: timeout }),
         }
+    }
+
+    /// Receives a message without a thread that waits for it; `None` at the end of the stream. No runtime is needed, and any
+    /// will do: one thread of the process waits for all its futures.
+    ///
+    /// Dropped before it is ready, the future has received nothing. What it would have received, others do.
+    ///
+    /// ```
+    /// use inplace::{RegionOptions, Store};
+    /// use inplace::connector::ShmConnector;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+    /// let store = Store::builder("awaited").connector(ShmConnector::new(region)).open()?;
+    /// let queue = store.queue_new::<u64>(8)?;
+    /// let (sender, receiver) = (queue.sender()?, queue.receiver()?);
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let sum = runtime.block_on(async {
+    ///     sender.send_async(&3).await?;
+    ///     sender.send_async(&4).await?;
+    ///     sender.close();
+    ///     let mut sum = 0;
+    ///     while let Some(number) = receiver.recv_async().await? {
+    ///         sum += number.to_native();
+    ///         number.ack()?;
+    ///     }
+    ///     Ok::<u64, inplace::Error>(sum)
+    /// })?;
+    /// assert_eq!(sum, 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Its outcome's are those of [`recv`](Receiver::recv).
+    pub fn recv_async(&self) -> Receiving<'_, T, C> {
+        Receiving::new(self)
     }
 
     /// Receives at most so many messages, waiting for the first of them; none at the end of the stream. After an error, those
@@ -112,6 +151,10 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
     /// take room in the queue.
     pub fn dead_letters(&self) -> DeadLetters<'_, T, C> {
         DeadLetters::new(self)
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.receiver.key()
     }
 
     #[inline]

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::waiting::Sending;
 use crate::codec::{Archive, Codec};
 use crate::error::Result;
 use crate::region::{Letter, Patience, QueueSender, WaitPolicy};
@@ -16,7 +17,7 @@ use crate::store::Inner;
 /// nothing. It may be shared by threads.
 pub struct Sender<T: ?Sized, C: Codec<T> = Archive> {
     store: Arc<Inner>,
-    sender: QueueSender,
+    pub(super) sender: QueueSender,
     codec: C,
     policy: WaitPolicy,
     marker: PhantomData<fn(*const T)>,
@@ -93,6 +94,25 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
         self.send_for(value, &[], Some(timeout))
     }
 
+    /// Sends a message without a thread that waits for room. No runtime is needed, and any will do.
+    ///
+    /// Dropped before it is ready, the future has sent nothing. Futures that wait for room are served in no particular order:
+    /// who sends several messages in theirs awaits one after the other.
+    ///
+    /// # Errors
+    /// Its outcome's are those of [`send`](Sender::send).
+    pub fn send_async<'a>(&'a self, value: &'a T) -> Sending<'a, T, C> {
+        Sending::new(self, value, &[])
+    }
+
+    /// [`send_with`](Sender::send_with) without a thread that waits for room.
+    ///
+    /// # Errors
+    /// Its outcome's are those of [`send_with`](Sender::send_with).
+    pub fn send_with_async<'a>(&'a self, value: &'a T, metadata: &'a [u8]) -> Sending<'a, T, C> {
+        Sending::new(self, value, metadata)
+    }
+
     /// Sends messages in their order, waiting for room; how many they were. After an error those before it are sent.
     ///
     /// # Errors
@@ -115,8 +135,18 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
     }
 
     #[inline]
-    fn send_for(&self, value: &T, metadata: &[u8], limit: Option<Duration>) -> Result<()> {
-        let patience = Patience { policy: self.policy, limit };
+    pub(super) fn patience(&self, limit: Option<Duration>) -> Patience {
+        Patience { policy: self.policy, limit }
+    }
+
+    #[inline]
+    pub(super) fn send_for(
+        &self,
+        value: &T,
+        metadata: &[u8],
+        limit: Option<Duration>,
+    ) -> Result<()> {
+        let patience = self.patience(limit);
         self.store.encoded(self.codec, value, |size, fill| {
             let letter = Letter { size, may_be_inline: C::CONTAINED.0, metadata };
             self.sender.send(letter, &patience, fill)

@@ -33,7 +33,7 @@ pub use reaper::Reaper;
 
 pub(crate) use pinned::Lent;
 pub(crate) use queues::{
-    Delivery, Letter, MessageBytes, Patience, QueueReceiver, QueueSender, Received,
+    Delivery, Letter, MessageBytes, Patience, QueueLoan, QueueReceiver, QueueSender, Received,
 };
 
 use crate::error::Result;

@@ -145,6 +145,13 @@ unsafe impl Send for Lent {}
 unsafe impl Sync for Lent {}
 
 impl Lent {
+    /// A part of it, of a type of its own.
+    pub(crate) fn part(self, (at, len): (usize, usize), fingerprint: Fingerprint) -> Option<Self> {
+        let is_inside = at.checked_add(len).is_some_and(|end| end <= self.len);
+        // SAFETY: just checked to lie inside.
+        is_inside.then(|| Self { start: unsafe { self.start.add(at) }, len, fingerprint })
+    }
+
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
     }

@@ -63,6 +63,11 @@ impl Awaited {
         Self::at(ptr::from_ref(word).addr(), (expected, SIZE_U32))
     }
 
+    /// The low half of a word of shared memory.
+    pub(crate) fn low(word: &AtomicU64, expected: u32) -> Self {
+        Self::at(ptr::from_ref(word).addr(), (expected, SIZE_U32))
+    }
+
     /// A word that only this process uses.
     pub(crate) fn private(word: &unmodelled::AtomicU32, expected: u32) -> Self {
         let flags = SIZE_U32 | libc::FUTEX_PRIVATE_FLAG as u32;

@@ -154,7 +154,7 @@ impl<T: fmt::Debug> fmt::Debug for Array<T> {
 }
 
 /// Bytes before the first element: one cache line, so that the elements are aligned to the next.
-pub(super) const HEADER: usize = size_of::<[usize; MAX_DIMS]>();
+pub(crate) const HEADER: usize = size_of::<[usize; MAX_DIMS]>();
 
 const _: () =
     assert!(HEADER == 64 && cfg!(target_endian = "little"), "dimensions are 64-bit, little endian");
@@ -166,6 +166,24 @@ pub(super) fn padded<T>(count: usize) -> Option<usize> {
         assert!(align_of::<T>() <= HEADER, "elements may be aligned to 64 bytes at most");
     }
     count.checked_mul(size_of::<T>())?.checked_next_multiple_of(align_of::<usize>())
+}
+
+/// How many bytes an array of a shape takes, and how many elements it has.
+pub(crate) fn array_len<T: Element>(shape: &[usize]) -> Result<(usize, usize)> {
+    let possible = elements(shape).filter(|_| shape.len() <= MAX_DIMS).and_then(|count| {
+        let len = HEADER.checked_add(padded::<T>(count)?)?;
+        (len <= isize::MAX as usize).then_some((len, count))
+    });
+    possible.ok_or_else(|| failed(format!("no array can have the shape {shape:?}")))
+}
+
+/// Makes bytes an array of a shape, for which they are enough: its elements are what they held.
+pub(crate) fn shape_array(shape: &[usize], bytes: &mut [u8]) {
+    let mut dims = [NONE; MAX_DIMS];
+    dims[..shape.len()].copy_from_slice(shape);
+    // The padding.
+    bytes.iter_mut().rev().take(align_of::<usize>()).for_each(|byte| *byte = 0);
+    bytes[..HEADER].copy_from_slice(bytemuck::bytes_of(&dims));
 }
 
 fn shape(dims: &[usize; MAX_DIMS]) -> &[usize] {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 pub use array::{Array, NdSlice};
+pub(crate) use array::{HEADER as ARRAY_HEADER, array_len, shape_array};
 pub use element::Element;
 
 use crate::codec::{Codec, Contained, Decoded};

@@ -318,7 +318,7 @@ impl<'a> Queue<'a> {
     }
 
     #[inline]
-    fn bell(&self, bell: QueueBell) -> &'a AtomicU64 {
+    pub(crate) fn bell(&self, bell: QueueBell) -> &'a AtomicU64 {
         self.word(match bell {
             QueueBell::Items => ITEMS,
             QueueBell::Room => ROOM,
@@ -336,7 +336,7 @@ impl<'a> Queue<'a> {
     }
 
     /// Wakes everybody, whatever the bells hold: somebody may have been killed between a ring and its wake.
-    pub(super) fn ring_all(&self) {
+    pub(in crate::protocol) fn ring_all(&self) {
         for bell in [QueueBell::Items, QueueBell::Room] {
             self.bell(bell).fetch_add(ONE_RING, Ordering::SeqCst);
             futex::wake_low(self.bell(bell), u32::MAX >> 1);

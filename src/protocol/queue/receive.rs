@@ -65,6 +65,18 @@ impl Queue<'_> {
     /// C2 to C6.
     #[inline]
     fn take_next(&self) -> Result<Option<Taken>> {
+        while let Some((head, envelope, word)) = self.next()? {
+            if let Some(taken) = self.take(envelope, word, word.delivered()) {
+                self.advance(HEAD, head);
+                return Ok(Some(taken));
+            }
+        }
+        Ok(None)
+    }
+
+    /// C2 to C4a: the head, and the envelope there, which is to be received.
+    #[inline]
+    fn next(&self) -> Result<Option<(u64, u32, EnvelopeWord)>> {
         let shape = &self.place.shape;
         let mut stale = None;
         loop {
@@ -94,13 +106,30 @@ impl Queue<'_> {
                 continue;
             }
             let is_unreceived = word.is(Stage::Owned) || word.is(Stage::Queued);
-            if !is_unreceived || !named.names(envelope, word) {
-                self.advance(HEAD, head);
-            } else if let Some(taken) = self.take(envelope, word, word.delivered()) {
-                self.advance(HEAD, head);
-                return Ok(Some(taken));
+            if is_unreceived && named.names(envelope, word) {
+                return Ok(Some((head, envelope, word)));
             }
+            self.advance(HEAD, head);
         }
+    }
+
+    /// Z2 for another, who has looked before: whether it is in vain to look again. `seen` is what a receiver knew then of what
+    /// was given back.
+    pub(crate) fn is_silent(&self, bell: QueueBell, seen: u64) -> Result<bool> {
+        if !self.is_there() {
+            return Ok(false);
+        }
+        let mut stages = (0..self.place.shape.envelopes).map(|it| self.load_envelope(it));
+        Ok(match bell {
+            QueueBell::Room => !stages.any(|word| word.is(Stage::Empty)),
+            QueueBell::Items => {
+                let is_any_back = self.returned() != seen;
+                let has_some = (is_any_back && stages.any(|word| word.is(Stage::Abandoned)))
+                    || self.next()?.is_some();
+                // What the dying hold comes back before the stream is over.
+                !has_some && (!self.has_no_producer() || self.is_held_by_dying())
+            }
+        })
     }
 
     /// Where a message that was taken is.

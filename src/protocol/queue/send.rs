@@ -4,10 +4,12 @@ use super::{Queue, QueueBell};
 use crate::actor::Refusal;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
+use crate::layout::block::BlockRef;
 use crate::layout::queue::{
     ABOUT, About, EnvelopeWord, METADATA, METADATA_WORDS, OBJECT, RingWord, Stage, TAIL,
 };
 use crate::layout::slot::{ObjectId, Place, SlotWord, State, VERSION};
+use crate::protocol::write::Writing;
 use crate::sync::Ordering;
 use crate::writer::Fill;
 
@@ -53,11 +55,17 @@ impl<'a> Queue<'a> {
     }
 }
 
-impl Envelope<'_> {
+impl<'a> Envelope<'a> {
     fn set(&self, field: usize, value: u64) {
         self.queue
             .word(self.queue.place.shape.envelope(self.index, field))
             .store(value, Ordering::Relaxed);
+    }
+
+    /// Where a small message is to lie, in the queue's block.
+    pub(crate) fn inline_part(&self) -> (BlockRef, u64) {
+        let place = &self.queue.place;
+        (place.block, place.shape.inline_at(self.index))
     }
 
     /// P2 of a small message: lets `fill` write it into the queue itself; how much it wrote, or wanted to write.
@@ -70,17 +78,31 @@ impl Envelope<'_> {
 
     /// P2 of a large message: an object of its own; its length.
     pub(crate) fn fill_object(&self, guess: u64, fill: &mut Fill<'_>) -> Result<u64, Refusal> {
-        let Queue { actor, slot: queue, place, .. } = &self.queue;
-        let fingerprint = Fingerprint::from_raw(queue.fingerprint.load(Ordering::Relaxed));
-        actor.write_with(guess, fill, |writing, len| {
-            let slot = writing.claimed.slot;
-            slot.place.store(Place::Variable(place.id).to_word(), Ordering::Relaxed);
-            // P2a before P2b: there is no instant at which the object is there and nobody's.
-            self.set(OBJECT, writing.claimed.id().0);
-            let word = SlotWord::new(writing.claimed.word.generation(), State::Ready).with(VERSION);
-            writing.publish_as(word, len, fingerprint);
+        self.queue.actor.write_with(guess, fill, |writing, len| {
+            self.publish(writing, len);
             len
         })
+    }
+
+    /// P2 of a large message that is filled in place, before [`publish`](Self::publish).
+    pub(crate) fn lend_object(&self, len: u64) -> Result<Writing<'a>, Refusal> {
+        let actor = self.queue.actor;
+        let writing = actor.start_writing(len)?;
+        actor.commit_block(writing.claimed.index, writing.block)?;
+        Ok(writing)
+    }
+
+    /// P2a, P2b.
+    #[inline]
+    pub(crate) fn publish(&self, writing: Writing<'_>, len: u64) {
+        let Queue { slot: queue, place, .. } = &self.queue;
+        let fingerprint = Fingerprint::from_raw(queue.fingerprint.load(Ordering::Relaxed));
+        let slot = writing.claimed.slot;
+        slot.place.store(Place::Variable(place.id).to_word(), Ordering::Relaxed);
+        // P2a before P2b: there is no instant at which the object is there and nobody's.
+        self.set(OBJECT, writing.claimed.id().0);
+        let word = SlotWord::new(writing.claimed.word.generation(), State::Ready).with(VERSION);
+        writing.publish_as(word, len, fingerprint);
     }
 
     /// P3 to P6: sends what was filled, of so many bytes.

@@ -1,12 +1,14 @@
 //! Queues: who has pinned one, sends, receives, waits.
 
 mod delivery;
+mod loan;
 mod options;
 mod wait;
 
 pub use options::{QueueOptions, WaitPolicy};
 
 pub(crate) use delivery::{Delivery, MessageBytes};
+pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
 
 use crate::actor::{Actor, Refusal};
@@ -14,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
 use crate::layout::participant::ParticipantId;
+use crate::layout::slot::ObjectId;
 use crate::names;
 use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueueBell, QueuePlace, Taken};
 use crate::region::attachment::Attachment;
@@ -25,7 +28,7 @@ use crate::writer::Fill;
 
 /// A queue that one process has pinned.
 #[derive(Debug)]
-struct QueueHandle {
+pub(super) struct QueueHandle {
     pinned: Pinned,
     place: QueuePlace,
     owner: Owner,
@@ -132,7 +135,7 @@ impl Region {
         fingerprint: Fingerprint,
     ) -> Result<QueueReceiver> {
         let handle = self.queue_handle(key, fingerprint)?;
-        Ok(QueueReceiver { handle, seen: AtomicU64::new(0) })
+        Ok(QueueReceiver { region: self.clone(), handle, seen: AtomicU64::new(0) })
     }
 }
 
@@ -144,9 +147,18 @@ impl QueueHandle {
 
     /// The queue, for this process; an error in a forked child.
     #[inline]
-    fn queue(&self) -> Result<Queue<'_>> {
+    pub(super) fn queue(&self) -> Result<Queue<'_>> {
         let actor = self.owner.actor(self.attachment(), "handle of a queue")?;
         actor.at_queue(self.place, self.pinned.slot())
+    }
+
+    /// The same, pinned once more.
+    pub(super) fn again(&self) -> Result<Self> {
+        Ok(Self { pinned: self.pinned.again()?, place: self.place, owner: self.owner })
+    }
+
+    pub(super) fn id(&self) -> ObjectId {
+        self.place.id
     }
 
     fn key(&self) -> Key {
@@ -165,8 +177,8 @@ pub(crate) struct Letter<'a> {
 /// A producer.
 #[derive(Debug)]
 pub(crate) struct QueueSender {
-    region: Region,
-    handle: QueueHandle,
+    pub(super) region: Region,
+    pub(super) handle: QueueHandle,
     /// The envelope that was owned last: it may well be empty again.
     cursor: AtomicU32,
 }
@@ -252,7 +264,8 @@ impl Drop for QueueSender {
 /// A consumer.
 #[derive(Debug)]
 pub(crate) struct QueueReceiver {
-    handle: QueueHandle,
+    pub(super) region: Region,
+    pub(super) handle: QueueHandle,
     /// What it knows of messages that were given back.
     seen: AtomicU64,
 }
@@ -327,5 +340,10 @@ impl QueueReceiver {
 
     pub(crate) fn key(&self) -> Key {
         self.handle.key()
+    }
+
+    /// What it knows of messages that were given back.
+    pub(super) fn seen(&self) -> u64 {
+        self.seen.load(Ordering::Relaxed)
     }
 }

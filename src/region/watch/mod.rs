@@ -10,6 +10,7 @@
 //! addresses, which the kernel checks. So a watch that is dropped is gone at once, and the region with it, unless the thread
 //! is just at work in it.
 
+mod bell;
 mod roster;
 mod sleeper;
 
@@ -19,9 +20,12 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::key::Key;
-use crate::protocol::bell::{bell_of, listen};
-use crate::region::Region;
-use crate::region::watch::roster::{Place, Timer, Until, Watched, lock};
+use crate::layout::slot::ObjectId;
+use crate::protocol::bell::bell_of;
+use crate::protocol::queue::QueueBell;
+use crate::region::watch::bell::{Bell, Until, Watched};
+use crate::region::watch::roster::{Place, Timer, lock};
+use crate::region::{QueueReceiver, QueueSender, Region};
 use crate::sync::unmodelled::{AtomicBool, Ordering};
 
 /// Has a waker called until it is dropped. One of the parent's does nothing in a forked child.
@@ -37,39 +41,64 @@ pub(crate) struct Watch {
 impl Region {
     /// Has `waker` called once, when a promised object has its value, or never will; `None`: it is so already.
     pub(crate) fn watch(&self, key: Key, waker: &Waker) -> Result<Option<Watch>> {
-        self.watch_until(key, Until::Answered, waker)
+        let id = self.object_id(key)?;
+        self.watch_until(Until::Answered(id), id, waker)
     }
 
     /// Has `waker` called once, when a variable has a version with a number above `seen`, or is gone; `None`: it is so
     /// already.
     pub(crate) fn watch_change(&self, key: Key, seen: u64, waker: &Waker) -> Result<Option<Watch>> {
-        self.watch_until(key, Until::ChangedSince(seen), waker)
+        let id = self.object_id(key)?;
+        self.watch_until(Until::ChangedSince(id, seen), id, waker)
     }
 
-    fn watch_until(&self, key: Key, until: Until, waker: &Waker) -> Result<Option<Watch>> {
-        let id = self.object_id(key)?;
-        let actor = self.attachment.actor()?;
-        let (bell, waker) = (bell_of(id.slot()), waker.clone());
-        let is_called = Arc::new(AtomicBool::new(false));
-        let mut roster = lock();
-        // Z1, before Z2.
-        let heard = listen(&self.attachment.segment.header().bells[bell]);
-        if !until.is_awaited(&actor, id) {
-            drop(roster);
-            drop(waker);
-            return Ok(None);
-        }
-        let number = roster.next_number();
-        let watched = Watched { number, id, until, waker, is_called: is_called.clone() };
-        let (place, errand) = roster.add(self, (bell, heard), watched);
-        drop(roster);
-        let watch = Watch { number, place, process: std::process::id(), is_called };
-        errand.run()?;
-        Ok(Some(watch))
+    fn watch_until(&self, until: Until, id: ObjectId, waker: &Waker) -> Result<Option<Watch>> {
+        self.attachment.actor()?;
+        Watch::at(Bell::of_slots(self, bell_of(id.slot())), until, waker)
+    }
+}
+
+impl QueueReceiver {
+    /// Has `waker` called once, when there is a message, or will be none any more, or no queue; `None`: it is so already.
+    pub(crate) fn watch(&self, waker: &Waker) -> Result<Option<Watch>> {
+        let bell = Bell::of_queue(&self.region, self.handle.again()?, QueueBell::Items);
+        Watch::at(bell, Until::Rung { seen: self.seen() }, waker)
+    }
+}
+
+impl QueueSender {
+    /// Has `waker` called once, when there is room, or no queue; `None`: it is so already.
+    pub(crate) fn watch(&self, waker: &Waker) -> Result<Option<Watch>> {
+        let bell = Bell::of_queue(&self.region, self.handle.again()?, QueueBell::Room);
+        Watch::at(bell, Until::Rung { seen: 0 }, waker)
     }
 }
 
 impl Watch {
+    fn at(mut bell: Bell, until: Until, waker: &Waker) -> Result<Option<Self>> {
+        let (waker, is_called) = (waker.clone(), Arc::new(AtomicBool::new(false)));
+        let mut roster = lock();
+        // Z1, before Z2.
+        bell.heard = bell.listen()?;
+        if !bell.is_awaited(until)? {
+            drop(roster);
+            return Ok(None);
+        }
+        let number = roster.next_number();
+        bell.watched.push(Watched { number, until, waker, is_called: is_called.clone() });
+        let (place, errand, spare) = roster.add(bell);
+        drop(roster);
+        drop(spare);
+        let watch = Self { number, place, process: std::process::id(), is_called };
+        errand.run()?;
+        Ok(Some(watch))
+    }
+
+    /// Whether it is yet to call its waker. Said before the waker is called: who is called and looks finds it so.
+    pub(crate) fn is_pending(&self) -> bool {
+        !self.is_called.load(Ordering::Relaxed) && self.process == std::process::id()
+    }
+
     /// Calls `waker` again and again: for those who cannot be told, and have to look.
     pub(crate) fn every(interval: Duration, waker: &Waker) -> Result<Self> {
         let waker = Arc::new(waker.clone());

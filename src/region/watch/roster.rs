@@ -4,13 +4,12 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::actor::Actor;
 use crate::layout::slot::ObjectId;
-use crate::protocol::bell::listen;
 use crate::region::Region;
 use crate::region::fork::{Hook, hold_at_fork};
 use crate::region::promises::SLICE;
-use crate::sync::unmodelled::{AtomicBool, AtomicU32, Ordering};
+use crate::region::watch::bell::{Bell, Name, Stale, Watched};
+use crate::sync::unmodelled::{AtomicU32, Ordering};
 use crate::sys::futex::{ANY_MAX, Awaited};
 use crate::sys::latch::{Held, Latch};
 
@@ -45,58 +44,6 @@ struct Sleeper {
     stale: Vec<Stale>,
 }
 
-/// A bell without a handle of its region.
-struct Stale {
-    name: (u64, usize),
-    heard: u32,
-    word: Awaited,
-}
-
-/// A bell of a region that somebody listens to.
-struct Bell {
-    region: Region,
-    bell: usize,
-    /// What it held when its slots were looked at last.
-    heard: u32,
-    watched: Vec<Watched>,
-}
-
-/// What is waited for.
-#[derive(Clone, Copy, PartialEq)]
-pub(super) enum Until {
-    /// A promise has an answer.
-    Answered,
-    /// A variable has a version with a higher number than that.
-    ChangedSince(u64),
-}
-
-impl Until {
-    /// Z2: whether it still is; then a sleeper is announced.
-    pub(super) fn is_awaited(self, actor: &Actor<'_>, id: ObjectId) -> bool {
-        match self {
-            Self::Answered => actor.is_pending(id),
-            Self::ChangedSince(seen) => actor.is_unchanged(id, seen),
-        }
-    }
-}
-
-/// A promise or a variable, and who is to be called when it is as is waited for.
-pub(super) struct Watched {
-    pub(super) number: u64,
-    pub(super) id: ObjectId,
-    pub(super) until: Until,
-    pub(super) waker: Waker,
-    /// It has been taken out: whoever drops the watch need not look for it.
-    pub(super) is_called: Arc<AtomicBool>,
-}
-
-impl Watched {
-    fn called(self) -> Waker {
-        self.is_called.store(true, Ordering::Relaxed);
-        self.waker
-    }
-}
-
 /// Who is to be called from time to time.
 pub(super) struct Timer {
     pub(super) number: u64,
@@ -105,11 +52,11 @@ pub(super) struct Timer {
     pub(super) waker: Arc<Waker>,
 }
 
-/// Where a watch stands: its sleeper, and its region and bell unless it is a timer.
+/// Where a watch stands: its sleeper, and its bell unless it is a timer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place {
     sleeper: usize,
-    bell: Option<(u64, usize)>,
+    bell: Option<Name>,
 }
 
 /// What is to be done for a sleeper once the lock is given back.
@@ -125,7 +72,7 @@ pub(super) enum Errand {
 pub(super) struct Removed {
     _watched: Option<Watched>,
     _timer: Option<Timer>,
-    _region: Option<Region>,
+    _bell: Option<Bell>,
 }
 
 /// What a thread does next.
@@ -141,7 +88,7 @@ pub(super) struct Work {
     pub(super) wakers: Vec<Waker>,
     pub(super) timers: Vec<Arc<Waker>>,
     pub(super) attend: Vec<(Region, Vec<ObjectId>)>,
-    dropped: Vec<Region>,
+    dropped: Vec<Bell>,
 }
 
 /// What to sleep on, and how long.
@@ -150,32 +97,6 @@ pub(super) struct Sleep {
     pub(super) control: &'static AtomicU32,
     pub(super) expected: u32,
     pub(super) limit: Duration,
-}
-
-impl Bell {
-    fn name(&self) -> (u64, usize) {
-        (self.region.id(), self.bell)
-    }
-
-    fn word(&self) -> Awaited {
-        Awaited::shared(&self.region.attachment.segment.header().bells[self.bell], self.heard)
-    }
-
-    fn stale(&self) -> Stale {
-        Stale { name: self.name(), heard: self.heard, word: self.word() }
-    }
-
-    /// Z1 and Z2: takes out who has something to hear, if it rang.
-    fn look(&mut self, wakers: &mut Vec<Waker>) {
-        let heard = listen(&self.region.attachment.segment.header().bells[self.bell]);
-        if heard == self.heard {
-            return;
-        }
-        self.heard = heard;
-        let Ok(actor) = self.region.attachment.actor() else { return };
-        let is_final = |watched: &mut Watched| !watched.until.is_awaited(&actor, watched.id);
-        wakers.extend(self.watched.extract_if(.., is_final).map(Watched::called));
-    }
 }
 
 impl Sleeper {
@@ -205,14 +126,14 @@ impl Sleeper {
     }
 
     fn keep_stale(&mut self, bell: &Bell) {
-        let stale = bell.stale();
+        let Ok(stale) = bell.stale() else { return };
         if self.stale.iter().all(|known| (known.name, known.heard) != (stale.name, stale.heard)) {
             self.stale.push(stale);
         }
     }
 
     /// [`call`](Self::call) for a bell, on which the thread may be asleep already.
-    fn call_for(&mut self, at: usize, (name, heard): ((u64, usize), u32)) -> Errand {
+    fn call_for(&mut self, at: usize, (name, heard): (Name, u32)) -> Errand {
         let is_it = |stale: &Stale| stale.name == name && stale.heard == heard;
         if self.has_thread && self.is_asleep && self.stale.iter().any(is_it) {
             return Errand::Nothing;
@@ -230,7 +151,7 @@ impl Sleeper {
         let silent = self.bells.extract_if(.., |bell| bell.watched.is_empty());
         for bell in silent.collect::<Vec<_>>() {
             self.keep_stale(&bell);
-            work.dropped.push(bell.region);
+            work.dropped.push(bell);
         }
         for timer in self.timers.iter_mut().filter(|timer| timer.due <= now) {
             timer.due = now + timer.interval;
@@ -267,7 +188,7 @@ impl Sleeper {
         self.stale.retain(|stale| self.bells.iter().all(|bell| bell.name() != stale.name));
         self.stale.truncate(ANY_MAX - 1 - self.bells.len());
         let words = std::iter::once(Awaited::private(self.control, expected))
-            .chain(self.bells.iter().map(Bell::word))
+            .chain(self.bells.iter().filter_map(|bell| bell.word().ok()))
             .chain(self.stale.iter().map(|stale| stale.word));
         Sleep { words: words.collect(), control: self.control, expected, limit }
     }
@@ -276,8 +197,7 @@ impl Sleeper {
     fn promises(&self) -> Vec<(Region, Vec<ObjectId>)> {
         let mut regions: Vec<(Region, Vec<ObjectId>)> = Vec::new();
         for bell in &self.bells {
-            let promises = bell.watched.iter().filter(|it| it.until == Until::Answered);
-            let ids = promises.map(|watched| watched.id);
+            let ids = bell.watched.iter().filter_map(|watched| watched.until.promise());
             let id = bell.region.id();
             match regions.iter_mut().find(|(region, _)| region.id() == id) {
                 Some((_, known)) => known.extend(ids),
@@ -303,21 +223,17 @@ impl Roster {
         self.numbers
     }
 
-    /// Listens to a bell for one promise more, which was looked at after the bell held `heard`.
-    pub(super) fn add(
-        &mut self,
-        region: &Region,
-        (bell, heard): (usize, u32),
-        watched: Watched,
-    ) -> (Place, Errand) {
-        let name = (region.id(), bell);
+    /// Listens to a bell with one watch, for whom it was looked at after the bell held what it says; what is not needed of it is
+    /// to be dropped without the lock.
+    pub(super) fn add(&mut self, mut bell: Bell) -> (Place, Errand, Option<Bell>) {
+        let name = bell.name();
         let place = |sleeper| Place { sleeper, bell: Some(name) };
         for (at, sleeper) in self.sleepers.iter_mut().enumerate() {
-            if let Some(bell) = sleeper.bells.iter_mut().find(|bell| bell.name() == name) {
-                bell.watched.push(watched);
+            if let Some(known) = sleeper.bells.iter_mut().find(|known| known.name() == name) {
+                known.watched.append(&mut bell.watched);
                 // A thread that listens to the bell already looks at whatever stands here when it rings.
                 let errand = if sleeper.has_thread { Errand::Nothing } else { sleeper.call(at) };
-                return (place(at), errand);
+                return (place(at), errand, Some(bell));
             }
         }
         // One word is the thread's own.
@@ -326,9 +242,9 @@ impl Roster {
         if sleeper.bells.is_empty() {
             sleeper.attend_at = Instant::now() + SLICE;
         }
-        let watched = vec![watched];
-        sleeper.bells.push(Bell { region: region.clone(), bell, heard, watched });
-        (place(at), sleeper.call_for(at, (name, heard)))
+        let heard = bell.heard;
+        sleeper.bells.push(bell);
+        (place(at), sleeper.call_for(at, (name, heard)), None)
     }
 
     pub(super) fn add_timer(&mut self, timer: Timer) -> (Place, Errand) {
@@ -361,7 +277,7 @@ impl Roster {
         if watched.is_empty() {
             let bell = sleeper.bells.swap_remove(at);
             sleeper.keep_stale(&bell);
-            removed._region = Some(bell.region);
+            removed._bell = Some(bell);
         }
         removed
     }
@@ -377,9 +293,9 @@ impl Roster {
         let Some(sleeper) = self.sleepers.get_mut(at) else { return work };
         sleeper.has_thread = false;
         sleeper.stale.clear();
-        for bell in sleeper.bells.drain(..) {
-            work.wakers.extend(bell.watched.into_iter().map(Watched::called));
-            work.dropped.push(bell.region);
+        for mut bell in sleeper.bells.drain(..) {
+            work.wakers.extend(bell.watched.drain(..).map(Watched::called));
+            work.dropped.push(bell);
         }
         work.timers.extend(sleeper.timers.drain(..).map(|timer| timer.waker));
         work
