@@ -97,6 +97,7 @@ const LAYERS: &[&[&str]] = &[
     &["view"],
     &["store", "proxy"],
     &["auto", "cell", "future", "lifetime", "owned", "queue"],
+    &["pool"],
     &["cookbook", "models"],
 ];
 

@@ -8,6 +8,8 @@ pub use message::{DeadLetters, Message, Messages};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
+pub(crate) use message::block_of;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -162,7 +164,7 @@ impl<C> Store<C> {
 }
 
 /// The shared memory of a store, the only place where there are queues.
-fn region_of(store: &Inner) -> Result<&Region> {
+pub(crate) fn region_of(store: &Inner) -> Result<&Region> {
     match store.connector.as_shm() {
         Some(shm) => shm.region(),
         None => {
