@@ -6,90 +6,13 @@ use std::time::{Duration, Instant};
 
 use inplace::codec::{Raw, Slice};
 use inplace::connector::{LocalConnector, ShmConnector};
-use inplace::{Error, Region, RegionOptions, Store, Worker, WorkerPool};
-use nix::sys::signal::{Signal, kill};
+use inplace::{Error, RegionOptions, Store, Worker, WorkerPool};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
-use support::shared::{Atomics, Shared};
+use support::pools::*;
 use support::{alone, eventually, start_child, watch};
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 type Failure = Box<dyn std::error::Error>;
-
-/// A region, and its store.
-fn world() -> (Region, Store) {
-    watch();
-    let options = RegionOptions::new().capacity(1 << 26).max_objects(1 << 14).max_participants(40);
-    let region = options.anonymous().unwrap();
-    let store =
-        Store::builder("pools").connector(ShmConnector::new(region.clone())).open().unwrap();
-    (region, store)
-}
-
-/// Counts that children share.
-#[derive(Default)]
-struct Counts([AtomicU64; 8]);
-
-// SAFETY: made of atomics only.
-unsafe impl Atomics for Counts {}
-
-fn counts() -> &'static Counts {
-    Shared::<Counts>::new().get()
-}
-
-impl Counts {
-    fn add(&self, at: usize) -> u64 {
-        self.0[at].fetch_add(1, Ordering::SeqCst)
-    }
-
-    fn get(&self, at: usize) -> u64 {
-        self.0[at].load(Ordering::SeqCst)
-    }
-}
-
-fn signal(process: u32, signal: Signal) {
-    let _ = kill(Pid::from_raw(process as i32), signal);
-}
-
-fn kill_me() -> ! {
-    signal(std::process::id(), Signal::SIGKILL);
-    loop {
-        std::thread::sleep(Duration::from_secs(1));
-    }
-}
-
-fn nap() {
-    std::thread::sleep(Duration::from_millis(1));
-}
-
-fn for_ever() -> ! {
-    loop {
-        std::thread::sleep(Duration::from_secs(1));
-    }
-}
-
-/// Everybody else has gone, and nothing of what was done is left.
-fn assert_nothing_left(region: &Region) {
-    eventually("the region is empty", || {
-        region.reap().unwrap();
-        let report = region.check().unwrap();
-        assert!(report.is_clean(), "{report}");
-        let left = [report.objects, report.queues, report.retired, report.pending];
-        left == [0; 4] && report.in_progress == 0 && report.participants == 1
-    });
-    region.trim().unwrap();
-    let report = region.check().unwrap();
-    assert_eq!((report.pins, report.bytes_in_use), (0, 0), "{report}");
-}
-
-fn failed(error: Error) -> String {
-    match error {
-        Error::Failed { message, .. } => message,
-        other => panic!("another error: {other}"),
-    }
-}
-
-const LIMIT: Option<Duration> = Some(Duration::from_secs(60));
 
 #[test]
 fn tasks_of_any_size_have_their_results_and_nothing_is_left() {
