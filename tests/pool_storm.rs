@@ -1,7 +1,7 @@
 //! A long map over a worker pool whose workers, and now and then the nursery, are killed all the time: each result once, in
 //! its place, and nothing left.
 //!
-//! For longer: `INPLACE_STORM_TASKS=100000 cargo test --release --test pool_storm -- --nocapture`; `INPLACE_SEED` says which
+//! For longer: `INPLACE_STORM_TASKS=2000000 cargo test --release --test pool_storm -- --nocapture`; `INPLACE_SEED` says which
 //! storm.
 
 mod support;
@@ -17,7 +17,7 @@ use support::{alone, watch_for};
 
 fn tasks() -> u64 {
     let tasks = std::env::var("INPLACE_STORM_TASKS");
-    tasks.map_or(30_000, |tasks| tasks.parse().expect("INPLACE_STORM_TASKS is a number"))
+    tasks.map_or(100_000, |tasks| tasks.parse().expect("INPLACE_STORM_TASKS is a number"))
 }
 
 /// What a task is to make of its number: now and then more than lies in a message, or in a slab.

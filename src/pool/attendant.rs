@@ -159,7 +159,7 @@ impl Attendant {
     fn fail(&self, reason: String) {
         self.core.set_failure(reason.clone());
         self.core.fail_all(&format!("no worker is left to do it: {reason}"));
-        discard_all(&self.tasks);
+        discard_all(&self.tasks, &self.core);
     }
 
     fn look_after_nursery(&mut self) {
@@ -272,17 +272,17 @@ impl Attendant {
             }
             PromiseStage::Answered => {}
         }
-        let _ = order.evict_input(&letter);
+        let _ = order.evict_input(&letter, &self.core.store);
         letter.acknowledge()
     }
 }
 
 /// Ends the tasks that nobody will do; their promises have their answers.
-pub(super) fn discard_all(tasks: &QueueReceiver) {
+pub(super) fn discard_all(tasks: &QueueReceiver, core: &Core) {
     let now = Patience { policy: WaitPolicy::Park, limit: Some(Duration::ZERO) };
     while let Ok(Received::Message(delivery)) = tasks.receive(&now) {
         if let Ok(order) = Order::of(&delivery) {
-            let _ = order.evict_input(&delivery);
+            let _ = order.evict_input(&delivery, &core.store);
         }
         let _ = delivery.acknowledge();
     }

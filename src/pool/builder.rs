@@ -199,7 +199,7 @@ fn make<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>>(
     let room = options.queue.unwrap_or_else(|| QUEUE.max(workers as u32 * 8));
     let queue = QueueOptions::new(room).max_deliveries(options.attempts);
     let tasks = region.new_bound_queue(fingerprint, &queue)?;
-    let core = Core::new(region.clone(), workers);
+    let core = Core::new(store.inner.clone(), workers);
     let made = core.and_then(|core| {
         let sender = region.queue_sender(tasks, fingerprint)?;
         let receiver = Arc::new(region.queue_receiver(tasks, fingerprint)?);

@@ -7,11 +7,13 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::pool::board::Board;
 use crate::pool::wire::Wire;
+use crate::queue::region_of;
 use crate::region::{Ledger, Region};
+use crate::store::Inner;
 use crate::sync::unmodelled::{AtomicU32, AtomicU64, Ordering};
 
 /// Places of one ledger.
-const PLACES: u32 = 1024;
+const PLACES: u32 = 256;
 
 /// Where a promise stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,6 +35,7 @@ pub(super) enum Phase {
 
 #[derive(Debug)]
 pub(super) struct Core {
+    pub(super) store: Arc<Inner>,
     pub(super) region: Region,
     pub(super) board: Board,
     pub(super) wire: Wire,
@@ -58,11 +61,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Core {
-    pub(super) fn new(region: Region, workers: usize) -> Result<Self> {
+    pub(super) fn new(store: Arc<Inner>, workers: usize) -> Result<Self> {
+        let region = region_of(&store)?.clone();
         let failed = |error| Error::system("making a worker pool's board", error);
         let core = Self {
             board: Board::new(workers).map_err(failed)?,
             wire: Wire::new().map_err(failed)?,
+            store,
             region,
             process: std::process::id(),
             phase: AtomicU32::new(Phase::Running as u32),

@@ -293,7 +293,7 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> WorkerPool<A, R, C> {
         // What can not be done now, whoever reaps this process does.
         let _ = region.reap();
         self.core.cancel_all();
-        discard_all(&self.tasks);
+        discard_all(&self.tasks, &self.core);
     }
 
     fn leave(&self) {

@@ -1,10 +1,12 @@
 //! What a task's message says beside the input.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::proxy::{Access, ProxyRef};
 use crate::region::{Delivery, MessageBytes, Region};
-use crate::store::registry;
+use crate::store::{Inner, registry};
 
 /// In the metadata of the message: whose result is wanted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,15 +62,22 @@ impl Order {
     }
 
     /// W6: evicts the input of a task that is over, if its proxy says so.
-    pub(super) fn evict_input(self, delivery: &Delivery) -> Result<()> {
+    pub(super) fn evict_input(self, delivery: &Delivery, store: &Arc<Inner>) -> Result<()> {
         if self.is_proxy {
             let (wire, takes) = Self::proxy(delivery)?;
             if takes {
-                registry::resolve(&wire.store, wire.key)?.evict(wire.key)?;
+                home_of(&wire, store)?.evict(wire.key)?;
             }
         }
         Ok(())
     }
+}
+
+/// The store a proxy's object is in: most often the pool's own, which need not be looked for.
+pub(super) fn home_of(wire: &ProxyRef, store: &Arc<Inner>) -> Result<Arc<Inner>> {
+    let is_here = store.connector.space() == Some(wire.key.space())
+        && store.config.name == wire.store.store();
+    if is_here { Ok(store.clone()) } else { registry::resolve(&wire.store, wire.key) }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::pool::board::Stage;
 use crate::pool::core::Core;
-use crate::pool::order::Order;
+use crate::pool::order::{Order, home_of};
 use crate::pool::panics;
 use crate::proxy::Proxy;
 use crate::queue::{block_of, region_of};
@@ -199,7 +199,7 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> Worker<A, R, C> {
             }
         }
         // An input that is gone, or that nobody can reach any more, needs nothing.
-        let _ = order.evict_input(&delivery);
+        let _ = order.evict_input(&delivery, &self.store);
         let acknowledged = delivery.acknowledge();
         self.is_at(0);
         acknowledged.map(|()| served)
@@ -258,7 +258,8 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> Worker<A, R, C> {
         let unread = |error: Error| format!("its input can not be had: {error}");
         if order.is_proxy {
             let (wire, _) = Order::proxy(delivery).map_err(unread)?;
-            let proxy = Proxy::<A, C>::from_ref(wire);
+            let store = home_of(&wire, &self.store).map_err(unread)?;
+            let proxy = Proxy::<A, C>::with_access(wire.key, wire.access, store);
             return work(proxy.resolve().map_err(unread)?);
         }
         let decode = || {
