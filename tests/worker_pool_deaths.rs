@@ -218,6 +218,20 @@ fn children_of_others_are_theirs_and_an_ignored_sigchld_hurts_nobody() {
     assert_nothing_left(&region);
 }
 
+#[test]
+fn a_region_with_a_name_goes_with_the_last_of_a_killed_pools_processes() {
+    let _alone = alone();
+    watch();
+    let name = Name::new("orphans");
+    let child = start_child(|| {
+        let pool = squares(&Store::open(&name).unwrap(), 2);
+        assert_eq!(*pool.submit(&5).unwrap().wait(LIMIT).unwrap(), 25);
+        kill_me()
+    });
+    child.wait();
+    eventually("its file is gone", || !name.exists());
+}
+
 // Programs of their own, which share a region with a name.
 
 #[test]

@@ -9,6 +9,7 @@ use crate::pool::board::Stage;
 use crate::pool::core::Core;
 use crate::pool::panics;
 use crate::pool::wire::{Death, Report, cut};
+use crate::region::fork::leave_all;
 use crate::sys::process::{self, End};
 
 /// What a worker does all its life; its seat's number. The code it ends with.
@@ -36,7 +37,12 @@ pub(super) fn pause(failures: u32) -> Duration {
 /// Forks a nursery; its number.
 pub(super) fn start(core: &Arc<Core>, life: &Life) -> Result<u32> {
     let parent = std::process::id();
-    let work = || Nursery::new(core, life, parent).run();
+    let work = || {
+        let code = Nursery::new(core, life, parent).run();
+        // Where the pool's process was killed, nobody else may be left.
+        leave_all();
+        code
+    };
     process::fork(work).map_err(|error| Error::system("forking a worker pool's nursery", error))
 }
 
