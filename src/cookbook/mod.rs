@@ -11,6 +11,7 @@
 //! | one owner, who hands the object over | [`owned`] |
 //! | values that change | [`cells`] |
 //! | work for whoever is free | [`queues`] |
+//! | worker processes: futures, maps, retries, programs that attach themselves | [`pools`] |
 //! | choosing a codec, and writing one | [`codecs`] |
 //! | opening stores: options, TOML, the registry | [`stores`] |
 //! | counting, and showing it to Prometheus | [`metrics`] |
@@ -33,6 +34,7 @@ pub mod metrics;
 #[cfg(doctest)]
 pub mod migrating;
 pub mod owned;
+pub mod pools;
 pub mod proxies;
 pub mod queues;
 pub mod regions;

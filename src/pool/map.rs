@@ -11,6 +11,9 @@ use crate::pool::task::Task;
 use crate::region::{Patience, WaitPolicy};
 use crate::view::View;
 
+/// Makes a task of an input.
+type Submit<A, R, C, I> = fn(&WorkerPool<A, R, C>, &I) -> Result<Task<R, C>>;
+
 /// Results of a [`WorkerPool`] for the inputs of an iterator, which is asked for another input when there is room for it.
 ///
 /// Each result is evicted as it is returned: its memory is free when its view is dropped. An error is of the input in whose place
@@ -22,7 +25,7 @@ use crate::view::View;
 pub struct Map<'p, A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, I: Iterator> {
     pool: &'p WorkerPool<A, R, C>,
     inputs: Fuse<I>,
-    submit: fn(&WorkerPool<A, R, C>, &I::Item) -> Result<Task<R, C>>,
+    submit: Submit<A, R, C, I::Item>,
     /// For which there was no room.
     waiting: Option<I::Item>,
     running: VecDeque<Result<Task<R, C>>>,
@@ -38,7 +41,7 @@ impl<'p, A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, I: Iterator> Map<'p, A, R
     pub(super) fn new(
         pool: &'p WorkerPool<A, R, C>,
         inputs: I,
-        submit: fn(&WorkerPool<A, R, C>, &I::Item) -> Result<Task<R, C>>,
+        submit: Submit<A, R, C, I::Item>,
     ) -> Self {
         Self {
             pool,
