@@ -153,7 +153,7 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> WorkerPool<A, R, C> {
     /// let second = pool.submit_proxy(&first.proxy())?; // waits for the first
     /// assert_eq!(*second.wait(None)?, 100);
     ///
-    /// let once = store.proxy(&7)?.evict_on_resolve()?;
+    /// let once = store.proxy::<u64>(&7)?.evict_on_resolve()?;
     /// assert_eq!(*pool.submit_proxy(&once)?.wait(None)?, 70);
     /// pool.join()?;
     /// assert!(!store.exists(once.key())?);
