@@ -4,10 +4,11 @@
 //! cargo bench --bench pool -- [--quick] [--json FILE]
 //! ```
 //!
-//! Both have two workers, forked before anything is measured, and keep four inputs on their way. The other pool is what one
-//! writes by hand: a socket to each worker, a thread of the parent for each, which sends an input and reads the result. In a
-//! round both do the same; what is reported is the median of the rounds, and of their ratios. The memory is the largest sum of
-//! the PSS of all processes, looked at every 10 ms in a round of its own.
+//! Both have two workers, forked before anything is measured. The pool keeps four inputs on their way; so its memory is four
+//! inputs, and as many results, at most. The other pool is what one writes by hand: a socket to each worker, a thread of the
+//! parent for each, which sends an input and reads the result. In a round both do the same; what is reported is the median of
+//! the rounds, and of their ratios. The memory is the largest sum of the PSS of all processes, looked at every 10 ms in a round
+//! of its own.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -61,7 +62,8 @@ fn main() {
         let array = vec![0.5; NUMBERS];
         let (by_pool, by_socket) =
             (|| over_pool(&pool, &array, arrays), || others.map(&array, arrays));
-        (by_pool(), by_socket());
+        by_pool();
+        by_socket();
         let times: Vec<(f64, f64)> =
             (0..rounds).map(|_| (timed(&by_pool), timed(&by_socket))).collect();
         let each = |seconds: Vec<f64>| median(seconds) * 1e3 / arrays as f64;

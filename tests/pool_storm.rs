@@ -81,8 +81,8 @@ type Storm = WorkerPool<Vec<u64>, Vec<u64>>;
 fn a_storm_of_killed_workers_loses_no_result_and_leaves_nothing() {
     let _alone = alone();
     let (region, store) = world();
-    watch_for(7200);
     let (tasks, seed) = (tasks(), Random::seed("pool storm"));
+    watch_for(300 + tasks as u32 / 1000);
     let runs = counts();
     let pool = Storm::builder(&store)
         .workers(4)

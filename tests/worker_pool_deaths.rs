@@ -232,6 +232,31 @@ fn a_region_with_a_name_goes_with_the_last_of_a_killed_pools_processes() {
     eventually("its file is gone", || !name.exists());
 }
 
+#[test]
+fn the_name_of_a_killed_pool_is_free() {
+    let _alone = alone();
+    let (region, store) = world();
+    let child = start_child(|| {
+        let _pool = Squares::builder(&store).name("squares").attached().unwrap();
+        kill_me()
+    });
+    child.wait();
+    region.reap().unwrap();
+    assert!(matches!(
+        Worker::<u64, u64>::attach(&store, "squares"),
+        Err(Error::InvalidName { .. })
+    ));
+    let pool = Squares::builder(&store).name("squares").attached().unwrap();
+    let task = pool.submit(&6).unwrap();
+    let worker = Worker::<u64, u64>::attach(&store, "squares").unwrap();
+    let square = |n: &_| Ok::<_, String>(u64::from(*n) * u64::from(*n));
+    assert!(worker.serve_one(LIMIT, square).unwrap());
+    assert_eq!(*task.wait(LIMIT).unwrap(), 36);
+    drop((worker, task));
+    pool.join().unwrap();
+    assert_nothing_left(&region);
+}
+
 // Programs of their own, which share a region with a name.
 
 #[test]

@@ -21,6 +21,8 @@ use crate::sys::{futex, thread};
 /// How long to sleep while tasks are on their way, and else.
 const BUSY: Duration = Duration::from_millis(100);
 const IDLE: Duration = Duration::from_secs(1);
+/// Between two looks at a process that was killed.
+const SOON: Duration = Duration::from_millis(5);
 /// How long a nursery that is to end may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// So many nurseries that die with no worker ever ready are enough.
@@ -90,12 +92,23 @@ impl Attendant {
     pub(super) fn start(self) -> Result<Attending> {
         let is_over = Arc::new(AtomicU32::new(0));
         let ending = Ending(is_over.clone());
+        let (core, nursery) = (self.core.clone(), self.nursery.as_ref().map(|it| it.pid));
         let work = move || {
             let _said_however_it_ends = ending;
             self.run();
         };
-        thread::start(c"inplace-pool", work)
-            .map_err(|error| Error::system("starting a worker pool's thread", error))?;
+        let started = thread::start(c"inplace-pool", work);
+        if started.is_err()
+            && let Some(nursery) = nursery
+        {
+            // Its workers go with it.
+            process::kill(nursery);
+            while process::ended(nursery).is_none() {
+                process::wait_readable(&[], SOON);
+            }
+            let _ = core.region.reap();
+        }
+        started.map_err(|error| Error::system("starting a worker pool's thread", error))?;
         Ok(Attending { is_over })
     }
 

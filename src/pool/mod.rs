@@ -44,7 +44,8 @@ use crate::store::Store;
 ///
 /// [`join`](WorkerPool::join) waits for all tasks; dropping it kills the workers. Its process may have threads, which may share
 /// it: workers are forked by a process of their own that is forked when the pool is made. What locks other threads of the
-/// program hold just then stay held in the workers for ever, so make pools early.
+/// program hold just then stay held in the workers for ever, so make pools early. Workers inherit what is open; they end without
+/// handlers of `atexit`, and a text that they print is lost from its last line break on.
 ///
 /// ```
 /// use inplace::{Error, RegionOptions, Store, WorkerPool};
@@ -282,13 +283,14 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> WorkerPool<A, R, C> {
 
     fn end(&mut self, phase: Phase) {
         self.sender = None;
-        let Some(attending) = self.attending.take() else { return };
-        self.core.set_phase(phase);
-        if phase == Phase::Killing {
-            self.core.wire.order_end();
+        if let Some(attending) = self.attending.take() {
+            self.core.set_phase(phase);
+            if phase == Phase::Killing {
+                self.core.wire.order_end();
+            }
+            self.core.wire.report(&Report::Look);
+            attending.await_end();
         }
-        self.core.wire.report(&Report::Look);
-        attending.await_end();
         let region = &self.core.region;
         // What can not be done now, whoever reaps this process does.
         let _ = region.reap();

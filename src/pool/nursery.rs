@@ -136,8 +136,9 @@ impl<'a> Nursery<'a> {
     }
 
     fn give_up(&self) {
-        let last = self.last.map_or_else(String::new, |death| death.describe());
-        let why = format!("{ENOUGH} in a row ended before they were ready; the last, {last}");
+        let last =
+            self.last.map_or_else(String::new, |death| format!("; the last, {}", death.describe()));
+        let why = format!("{ENOUGH} in a row ended before they were ready{last}");
         self.core.wire.report(&Report::GaveUp(why));
     }
 
