@@ -1,22 +1,21 @@
-//! A parent hands documents to forked workers, which count their words in place.
+//! A parent hands documents to a pool of forked workers, which count their words in place.
 //!
-//! The parent puts every document into shared memory once and sends a worker only a proxy of it: a few dozen bytes. The
-//! worker resolves the proxy where it is used, without a copy, counts the words, puts the counts, and answers with a
-//! proxy again. The same work is then done once more with the documents and counts sent through sockets.
+//! The parent puts every document into shared memory once; a worker counts its words where it lies, without a copy, and puts
+//! the counts where the parent reads them. The same work is then done once more with documents and counts sent through sockets.
 //!
 //! ```text
 //! cargo run --release --example worker_pool                       # this repository's own sources
 //! cargo run --release --example worker_pool -- /usr/share/dict/*  # files of yours
 //! ```
 
-use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use inplace::{Proxy, Store};
+use inplace::rkyv::string::ArchivedString;
+use inplace::{Store, WorkerPool};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
@@ -57,46 +56,29 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Documents go into shared memory, proxies through the sockets.
+/// Documents and counts go through shared memory, in the hands of a pool.
 fn count_by_proxy(
     documents: &[String],
     workers: usize,
 ) -> Result<(HashMap<String, u64>, Duration), Failure> {
     // The name is this run's own. The region goes away with its last process, however that ends.
     let store = Store::open(&format!("worker-pool-{}", std::process::id()))?;
-    let children = start_workers(workers, |task| {
-        // Another process made this proxy; here it is resolved on first use, in place.
-        let document: Proxy<String> = postcard::from_bytes(task)?;
-        let counts: Proxy<Counts> = store.proxy(&count_words(document.resolve()?))?;
-        Ok(postcard::to_stdvec(&counts)?)
-    })?;
+    let count = |document: &ArchivedString| Ok::<_, String>(count_words(document));
+    let pool = WorkerPool::<String, Counts>::fork(&store, workers, count)?;
     let started = Instant::now();
     let mut total = HashMap::new();
-    // Answers come in the order of the tasks.
-    let sent = RefCell::new(VecDeque::new());
-    let put = |document: &String| {
-        let proxy: Proxy<String> = store.proxy(document)?;
-        let message = postcard::to_stdvec(&proxy)?;
-        sent.borrow_mut().push_back(proxy.key());
-        Ok(message)
-    };
-    let answered = |answer: &[u8]| {
-        let counts: Proxy<Counts> = postcard::from_bytes(answer)?;
-        for entry in counts.resolve()?.iter() {
+    // Each document is evicted when it was counted, its counts when the view of them is dropped.
+    for counts in pool.map(documents) {
+        for entry in counts?.iter() {
             *total.entry(entry.0.as_str().to_owned()).or_insert(0) += entry.1.to_native();
         }
-        // Nobody needs counts or document any more: the next ones get their memory.
-        store.evict(counts.key())?;
-        sent.borrow_mut().pop_front().map(|document| store.evict(document)).transpose()?;
-        Ok(())
-    };
-    exchange(&children, documents, put, answered)?;
+    }
     let elapsed = started.elapsed();
-    stop_workers(children)?;
+    pool.join()?;
     Ok((total, elapsed))
 }
 
-/// The same, with everything copied through the sockets.
+/// The same by hand, with everything copied through sockets.
 fn count_by_socket(
     documents: &[String],
     workers: usize,

@@ -242,6 +242,12 @@ pub enum Error {
         /// How many messages it holds.
         capacity: u32,
     },
+    /// A worker pool has no workers, and starts no more.
+    #[error("the worker pool has no workers: {reason}; make another when that is mended")]
+    NoWorkers {
+        /// Why.
+        reason: String,
+    },
     /// A variable is not at the version it was expected to be at.
     #[error(
         "{key} is at version {found}, not {expected}: it was set meanwhile; get it again and decide anew"

@@ -51,6 +51,7 @@
 //! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
 //! | work for whoever is free: messages, each received by one of many | [`Store::queue`], [`Queue`], [`Sender`], [`Receiver`] |
 //! | streams of objects through several channels: batches, filters, aggregation, proxies | [`StreamProducer`], [`StreamConsumer`] |
+//! | work for processes that are forked, replaced and retried: futures, ordered and unordered maps | [`WorkerPool`], [`Task`], [`Worker`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | undoing what the dead left, and stating what is broken, if anything | [`Region::reap`], [`Region::check`] |
@@ -124,6 +125,8 @@ pub mod metrics;
 #[cfg(not(loom))]
 mod owned;
 #[cfg(not(loom))]
+mod pool;
+#[cfg(not(loom))]
 pub mod proxy;
 #[cfg(not(loom))]
 mod queue;
@@ -147,6 +150,7 @@ mod offered {
     pub use crate::future::{Future, Promise, PromiseToken};
     pub use crate::lifetime::{Lease, ProcessLifetime, Scope};
     pub use crate::owned::{Owned, OwnedToken};
+    pub use crate::pool::{Map, PoolBuilder, Task, TaskWaiting, Worker, WorkerPool};
     pub use crate::proxy::{Proxy, ProxyOptions};
     pub use crate::queue::{
         ArrayLoan, DeadLetters, Message, MessageLoan, Messages, Queue, Receiver, Receiving, Sender,

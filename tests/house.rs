@@ -99,6 +99,7 @@ const LAYERS: &[&[&str]] = &[
     &["store", "proxy"],
     &["auto", "cell", "future", "lifetime", "owned", "queue"],
     &["stream"],
+    &["pool"],
     &["cookbook", "models"],
 ];
 

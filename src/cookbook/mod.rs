@@ -12,6 +12,7 @@
 //! | values that change | [`cells`] |
 //! | work for whoever is free | [`queues`] |
 //! | streams: several channels, batches, filters, aggregation, proxies | [`streams`] |
+//! | worker processes: futures, maps, retries, programs that attach themselves | [`pools`] |
 //! | choosing a codec, and writing one | [`codecs`] |
 //! | opening stores: options, TOML, the registry | [`stores`] |
 //! | counting, and showing it to Prometheus | [`metrics`] |
@@ -34,6 +35,7 @@ pub mod metrics;
 #[cfg(doctest)]
 pub mod migrating;
 pub mod owned;
+pub mod pools;
 pub mod proxies;
 pub mod queues;
 pub mod regions;

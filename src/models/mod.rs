@@ -12,6 +12,7 @@ mod members;
 mod names;
 mod owned;
 mod pins;
+mod pools;
 mod promises;
 mod queues;
 mod scene;

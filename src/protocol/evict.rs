@@ -81,6 +81,13 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// Evicts what an envelope names: the object of a message, or, in a ledger, a promise or its value.
+    pub(crate) fn evict_named(&self, id: ObjectId) {
+        if !self.evict(id) {
+            self.evict_version(id);
+        }
+    }
+
     /// Evicts what was bound to a participant that ended. The words that were seen, never the object by its key: it may
     /// have been bound to another meanwhile, or to nobody.
     pub(crate) fn evict_bound(&self, index: u32, slot: &Slot, ended: ParticipantId) {

@@ -45,6 +45,17 @@ pub(crate) enum Promised<'a> {
     Pending(&'a Slot, SlotWord),
 }
 
+/// How far a promise is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum PromiseStage {
+    /// Nobody gave it an answer.
+    Open,
+    /// Somebody is about to.
+    Filling,
+    /// It has one, is broken, or gone.
+    Answered,
+}
+
 /// The state as promises go: FILLING that is DOOMED is BROKEN.
 pub(super) fn state_of(word: SlotWord) -> Option<State> {
     let is_doomed = word.is(State::Filling) && word.has(DOOMED);
@@ -75,7 +86,13 @@ impl<'a> Actor<'a> {
 
     /// Promises an object.
     pub(crate) fn reserve(&self) -> Result<ObjectId, Refusal> {
+        self.reserve_as(|_| ())
+    }
+
+    /// Promises an object, whose id is told before it is promised.
+    pub(crate) fn reserve_as(&self, tell: impl FnOnce(ObjectId)) -> Result<ObjectId, Refusal> {
         let claimed = self.claim_slot()?;
+        tell(claimed.id());
         claimed.slot.block.store(BlockRef::NONE.0, Ordering::Relaxed);
         claimed.slot.link.store(Link::NONE.0, Ordering::Relaxed);
         let kept = KeeperWord::new(claimed.word.generation(), self.me);
@@ -277,6 +294,18 @@ impl<'a> Actor<'a> {
                 }
                 _ => return Ok(Promised::Gone),
             }
+        }
+    }
+
+    /// How far a promise is: nobody sleeps for that.
+    pub(crate) fn stage_of_promise(&self, id: ObjectId) -> PromiseStage {
+        let Some(slot) = self.segment.slot(id.slot()) else { return PromiseStage::Answered };
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        match state_of(word) {
+            _ if !word.is_generation_of(id) || word.has(EVICTED) => PromiseStage::Answered,
+            Some(State::Pending) => PromiseStage::Open,
+            Some(State::Filling) => PromiseStage::Filling,
+            _ => PromiseStage::Answered,
         }
     }
 

@@ -84,7 +84,7 @@ impl<T: ?Sized, C: Codec<T>> Deref for Message<T, C> {
 /// What a codec decodes. One that may keep parts of it has a copy of what lies in the queue itself, which is written over after
 /// the acknowledgement: its sender may have used another codec.
 #[inline]
-fn block_of<T: ?Sized, C: Codec<T>>(bytes: MessageBytes) -> Block {
+pub(crate) fn block_of<T: ?Sized, C: Codec<T>>(bytes: MessageBytes) -> Block {
     match bytes {
         MessageBytes::Inline(lent) if !C::CONTAINED.0 => {
             Block::from_heap(lent[..].into(), lent.fingerprint())

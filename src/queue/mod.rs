@@ -12,6 +12,8 @@ pub use receiver::Receiver;
 pub use sender::Sender;
 pub use waiting::{Receiving, Sending};
 
+pub(crate) use message::block_of;
+
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -166,7 +168,7 @@ impl<C> Store<C> {
 }
 
 /// The shared memory of a store, the only place where there are queues.
-fn region_of(store: &Inner) -> Result<&Region> {
+pub(crate) fn region_of(store: &Inner) -> Result<&Region> {
     match store.connector.as_shm() {
         Some(shm) => shm.region(),
         None => {

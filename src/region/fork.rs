@@ -42,6 +42,11 @@ pub(crate) fn install() -> Result<()> {
     crate::sys::fork::install(Handlers { prepare, parent, child, exit: detach::leave_all_at_exit })
 }
 
+/// What a process does at its end that runs no exit handlers: the last to leave removes a region's name.
+pub(crate) fn leave_all() {
+    detach::leave_all_at_exit();
+}
+
 extern "C" fn prepare() {
     crate::sys::fork::are_installed();
     if flight::is_interrupted() {

@@ -31,9 +31,11 @@ pub use promises::Offer;
 pub use queues::{QueueOptions, WaitPolicy};
 pub use reaper::Reaper;
 
+pub(crate) use crate::protocol::promise::PromiseStage;
 pub(crate) use pinned::Lent;
 pub(crate) use queues::{
-    Delivery, Letter, MessageBytes, Patience, QueueLoan, QueueReceiver, QueueSender, Received,
+    Delivery, Ledger, Letter, MessageBytes, Patience, QueueLoan, QueueReceiver, QueueSender,
+    Received,
 };
 
 use crate::error::Result;

@@ -11,7 +11,7 @@ use crate::key::Key;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{KeeperWord, ObjectId, Slot};
 use crate::participants;
-use crate::protocol::promise::Promised;
+use crate::protocol::promise::{PromiseStage, Promised};
 use crate::region::attachment::Attachment;
 use crate::region::counters::Counted;
 use crate::region::ops::with_key;
@@ -142,6 +142,25 @@ impl Region {
     pub fn cancel(&self, key: Key) -> Result<()> {
         let id = self.object_id(key)?;
         self.relieved(0, |actor| actor.fail_with(id, Fingerprint::CANCELLED, ""))
+    }
+
+    /// Gives a promise that another process keeps the answer that there is no value, and why.
+    pub(crate) fn fail_for_keeper(&self, key: Key, message: &str) -> Result<()> {
+        let fail = |message: &str| {
+            self.set_with(key, message.len(), Fingerprint::FAILED, &mut |out| {
+                out.write(message.as_bytes());
+                Ok(())
+            })
+        };
+        match fail(message) {
+            Err(Error::OutOfSpace { .. }) => fail(""),
+            outcome => outcome,
+        }
+    }
+
+    /// How far a promise is.
+    pub(crate) fn stage_of_promise(&self, key: Key) -> Result<PromiseStage> {
+        Ok(self.attachment.actor()?.stage_of_promise(self.object_id(key)?))
     }
 
     /// Offers a promise that this process keeps to whoever [adopts](Region::adopt_promise) it first. Until somebody does, it is

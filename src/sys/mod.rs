@@ -13,6 +13,8 @@ pub(crate) mod futex;
 #[cfg(not(loom))]
 pub(crate) mod identity;
 #[cfg(not(loom))]
+pub(crate) mod inherited;
+#[cfg(not(loom))]
 pub(crate) mod latch;
 #[cfg(not(loom))]
 pub(crate) mod leaked;
@@ -22,6 +24,8 @@ pub(crate) mod limits;
 pub(crate) mod lock;
 #[cfg(not(loom))]
 pub(crate) mod mapping;
+#[cfg(not(loom))]
+pub(crate) mod process;
 #[cfg(not(loom))]
 pub(crate) mod thread;
 #[cfg(not(loom))]

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 pub mod futures;
 pub mod owners;
 pub mod payload;
+pub mod pools;
 pub mod random;
 pub mod shared;
 pub mod small_shm;

@@ -25,6 +25,7 @@
 //! The queue is a slot in state QUEUE whose block is all of this, pinned by every handle. Evicted, it is RETIRED, and its
 //! messages are evicted by who reclaims it.
 
+mod ledger;
 mod receive;
 mod send;
 mod sweep;
@@ -40,7 +41,7 @@ use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::queue::{
     ENVELOPES, EnvelopeWord, INLINE, ITEMS, MAX_DELIVERIES, MAX_ENVELOPES, OBJECT, ONE_RING,
-    OPENED, PARTICIPANTS, RETURNED, RING, ROOM, RingWord, SLEEPERS, Shape, WORD,
+    OPENED, PARTICIPANTS, RETURNED, RING, ROOM, RingWord, SLEEPERS, Shape, Stage, WORD,
 };
 use crate::layout::slot::{BOUND, ObjectId, QUEUE, Slot, SlotWord, State};
 use crate::protocol::evict::retired;
@@ -83,6 +84,15 @@ impl<'a> Actor<'a> {
         shape: Shape,
     ) -> Result<ObjectId, Refusal> {
         self.make_queue(fingerprint, shape, |word| word)
+    }
+
+    /// The same, bound to this participant from its first instant.
+    pub(crate) fn new_bound_queue(
+        &self,
+        fingerprint: Fingerprint,
+        shape: Shape,
+    ) -> Result<ObjectId, Refusal> {
+        self.make_queue(fingerprint, shape, |word| word.owned_by(self.me).with(BOUND))
     }
 
     /// The queue a name is bound to; made, and bound, if it is bound to nothing. It may have another shape.
@@ -204,7 +214,7 @@ impl<'a> Actor<'a> {
             for envelope in 0..place.shape.envelopes {
                 let object = words[place.shape.envelope(envelope, OBJECT)].load(Ordering::SeqCst);
                 if let Some(object) = ObjectId::from_word(object) {
-                    self.evict_version(object);
+                    self.evict_named(object);
                 }
             }
         }
@@ -281,6 +291,12 @@ impl<'a> Queue<'a> {
     #[cold]
     fn gone(&self) -> Error {
         Error::NotFound { key: self.actor.key(self.place.id) }
+    }
+
+    /// Whether any envelope is not empty.
+    pub(crate) fn is_in_use(&self) -> bool {
+        let mut envelopes = 0..self.place.shape.envelopes;
+        envelopes.any(|envelope| !self.load_envelope(envelope).is(Stage::Empty))
     }
 
     /// Counts a producer of this participant's.

@@ -189,11 +189,11 @@ impl Queue<'_> {
         self.change_envelope(envelope, acked, acked.next());
     }
 
-    /// Evicts the object of a message that nobody needs any more, if it has one.
+    /// Evicts what an envelope names and nobody needs any more: the object of a message, a promise of a ledger.
     pub(super) fn evict_object(&self, envelope: u32) {
         let object = self.word(self.place.shape.envelope(envelope, OBJECT));
         if let Some(id) = ObjectId::from_word(object.load(Ordering::SeqCst)) {
-            self.actor.evict_version(id);
+            self.actor.evict_named(id);
             object.store(0, Ordering::SeqCst);
         }
     }

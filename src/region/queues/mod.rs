@@ -1,6 +1,7 @@
 //! Queues: who has pinned one, sends, receives, waits.
 
 mod delivery;
+mod ledger;
 mod loan;
 mod options;
 mod wait;
@@ -8,6 +9,7 @@ mod wait;
 pub use options::{QueueOptions, WaitPolicy};
 
 pub(crate) use delivery::{Delivery, MessageBytes};
+pub(crate) use ledger::Ledger;
 pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
 
@@ -72,6 +74,17 @@ impl Region {
     ) -> Result<Key> {
         let shape = options.shape(self.max_participants())?;
         self.relieved(shape.bytes(), |actor| actor.new_queue(fingerprint, shape))
+            .map(|id| self.key(id))
+    }
+
+    /// The same, which goes with this process.
+    pub(crate) fn new_bound_queue(
+        &self,
+        fingerprint: Fingerprint,
+        options: &QueueOptions,
+    ) -> Result<Key> {
+        let shape = options.shape(self.max_participants())?;
+        self.relieved(shape.bytes(), |actor| actor.new_bound_queue(fingerprint, shape))
             .map(|id| self.key(id))
     }
 
@@ -328,6 +341,27 @@ impl QueueReceiver {
         let queue = self.handle.queue()?;
         queue.expect_there()?;
         Ok(queue.has_no_producer() && !queue.has_messages())
+    }
+
+    /// Waits until `look` finds something, which is called whenever a message was acknowledged, and after a while.
+    pub(crate) fn wait_for_room<R>(
+        &self,
+        patience: &Patience,
+        look: impl FnMut() -> Result<Option<R>>,
+    ) -> Result<Option<R>> {
+        self.handle.wait_until(QueueBell::Room, patience, look)
+    }
+
+    /// Whether there is a message, received or not, or one that is just being sent.
+    pub(crate) fn is_in_use(&self) -> Result<bool> {
+        Ok(self.handle.queue()?.is_in_use())
+    }
+
+    /// Wakes whoever waits for room, though there is none.
+    pub(crate) fn ring_room(&self) {
+        if let Ok(queue) = self.handle.queue() {
+            queue.ring(QueueBell::Room);
+        }
     }
 
     /// A dead letter, looked for from an envelope on.
