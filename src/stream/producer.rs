@@ -249,10 +249,11 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
     /// Sends what is in the batches of all channels.
     ///
     /// # Errors
-    /// As [`send_with`](StreamProducer::send_with), of the first channel that fails.
+    /// As [`send_with`](StreamProducer::send_with), of the first channel that fails; the others are tried all the same.
     pub fn flush(&mut self) -> Result<()> {
         let names: Vec<String> = self.channels.keys().cloned().collect();
-        names.iter().try_for_each(|name| self.flush_for(name, true))
+        let flushed = names.iter().map(|name| self.flush_for(name, true));
+        flushed.fold(Ok(()), Result::and)
     }
 
     fn flush_for(&mut self, name: &str, waits: bool) -> Result<()> {
