@@ -50,6 +50,7 @@
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
 //! | work for whoever is free: messages, each received by one of many | [`Store::queue`], [`Queue`], [`Sender`], [`Receiver`] |
+//! | broadcast: messages, each received by every subscriber | [`Store::topic`], [`Topic`], [`Publisher`], [`Subscriber`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | undoing what the dead left, and stating what is broken, if anything | [`Region::reap`], [`Region::check`] |
@@ -131,6 +132,8 @@ mod region;
 #[cfg(not(loom))]
 pub mod store;
 #[cfg(not(loom))]
+mod topic;
+#[cfg(not(loom))]
 mod view;
 
 #[cfg(all(loom, test))]
@@ -148,9 +151,10 @@ mod offered {
     pub use crate::queue::{DeadLetters, Message, Messages, Queue, Receiver, Sender};
     pub use crate::region::{
         Lifespan, Loan, Pinned, QueueOptions, Reaper, Region, RegionCounters, RegionMetrics,
-        RegionOptions, RegionUsage, WaitPolicy,
+        RegionOptions, RegionUsage, TopicOptions, WaitPolicy,
     };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
+    pub use crate::topic::{Posts, Published, Publisher, Start, Subscriber, Topic};
     pub use crate::view::View;
 }
 

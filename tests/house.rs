@@ -96,7 +96,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
-    &["auto", "cell", "future", "lifetime", "owned", "queue"],
+    &["auto", "cell", "future", "lifetime", "owned", "queue", "topic"],
     &["cookbook", "models"],
 ];
 

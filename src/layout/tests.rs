@@ -10,8 +10,8 @@ use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::queue::{EnvelopeWord, MAX_ENVELOPES, RingWord};
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link, NAMING,
-    OFFERED, ObjectId, Place, QUEUE, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+    BOUND, CHANNEL, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link,
+    NAMING, OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
@@ -177,7 +177,7 @@ fn slot_words_and_ids_are_packed_as_documented() {
         ("DOOMED", DOOMED),
         ("OFFERED", OFFERED),
         ("NAMING", NAMING),
-        ("QUEUE", QUEUE),
+        ("CHANNEL", CHANNEL),
         ("VARIABLE", VARIABLE),
         ("VERSION", VERSION),
     ];

@@ -17,6 +17,7 @@ mod queues;
 mod reap;
 mod reaper;
 mod table;
+mod topics;
 mod variables;
 pub(crate) mod watch;
 
@@ -30,11 +31,13 @@ pub use pinned::Pinned;
 pub use promises::Offer;
 pub use queues::{QueueOptions, WaitPolicy};
 pub use reaper::Reaper;
+pub use topics::TopicOptions;
 
 pub(crate) use pinned::Lent;
 pub(crate) use queues::{
     Delivery, Letter, MessageBytes, Patience, QueueReceiver, QueueSender, Received,
 };
+pub(crate) use topics::{Broadcast, ReceivedPost, TopicPublisher, TopicSubscriber};
 
 use crate::error::Result;
 use crate::region::attachment::Attachment;
