@@ -19,10 +19,7 @@ impl Topic<'_> {
     /// D1 to D5: drops what is beyond the limits, as far as every subscriber that is waited for has received it; how much.
     pub(crate) fn drop_oldest(&self, window: &mut Window) -> Result<u64> {
         let shape = &self.place.shape;
-        let mut dropped = 0;
-        if shape.max_age != 0 {
-            dropped += self.drop_old()?;
-        }
+        let mut dropped = self.drop_old()?;
         if shape.max_bytes != 0 {
             dropped += self.drop_large(window)?;
         }
@@ -35,7 +32,11 @@ impl Topic<'_> {
         self.word(OLDEST).load(Ordering::SeqCst).clamp(reach, tail)
     }
 
-    fn drop_old(&self) -> Result<u64> {
+    /// The same, of what is too old.
+    pub(super) fn drop_old(&self) -> Result<u64> {
+        if self.place.shape.max_age == 0 {
+            return Ok(0);
+        }
         let tail = self.load_tail();
         let mut dropped = 0;
         for position in self.oldest(tail)..tail {

@@ -41,6 +41,10 @@ pub(crate) struct Post<'a> {
 impl<'a> Topic<'a> {
     /// J1 to J4; `None`: as many as can be waited for are there.
     pub(crate) fn join(&self, start: Start) -> Result<Option<Cursor>> {
+        if start == Start::Oldest {
+            // What is too old is not there, for whoever is not waited for; nor for who is, if nobody waits for it yet.
+            self.drop_old()?;
+        }
         let tail = self.find_tail()?.0;
         let mut position = self.start_at(start, tail);
         let wants_any = self.holds_back() && start == Start::Oldest;
