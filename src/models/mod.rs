@@ -15,4 +15,5 @@ mod pins;
 mod promises;
 mod queues;
 mod scene;
+mod topics;
 mod variables;

@@ -22,11 +22,12 @@ mod retain;
 mod subscribe;
 mod sweep;
 
-pub(crate) use publish::Unpublished;
 #[cfg(not(loom))]
-pub(crate) use publish::{METADATA_BYTES, Note};
+pub(crate) use publish::{METADATA_BYTES, Note, Unpublished};
 pub(crate) use retain::Window;
-pub(crate) use subscribe::{Cursor, Post, Start};
+#[cfg(not(loom))]
+pub(crate) use subscribe::Post;
+pub(crate) use subscribe::{Cursor, Start};
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};

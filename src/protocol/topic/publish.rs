@@ -56,7 +56,7 @@ impl Note {
         (self.len + TAIL_BYTES) as u64
     }
 
-    fn write(&self, out: &mut BlockWriter<'_>) {
+    pub(crate) fn write(&self, out: &mut BlockWriter<'_>) {
         out.write(self.metadata());
         out.write(&self.time.to_le_bytes());
         out.write(&(self.len as u64).to_le_bytes());
@@ -69,26 +69,20 @@ pub(crate) struct Unpublished<'a> {
     topic: Topic<'a>,
     /// [`Actor::forks`](crate::actor::Actor::forks) when it was written.
     forks: u32,
-    id: ObjectId,
+    pub(crate) id: ObjectId,
     slot: &'a Slot,
 }
 
 impl<'a> Topic<'a> {
-    /// P1: lets `fill` write a message of about so many bytes.
+    /// P1: lets `fill` write a message of about so many bytes, and the [`Note`] behind it.
     pub(crate) fn write_message(
         &self,
-        (guess, note): (u64, &Note),
+        guess: u64,
         fill: &mut Fill<'_>,
     ) -> Result<Unpublished<'a>, Refusal> {
         let fingerprint = Fingerprint::from_raw(self.slot.fingerprint.load(Ordering::Relaxed));
         let forks = self.actor.forks();
-        let mut fill_both = |out: &mut BlockWriter<'_>| {
-            fill(out)?;
-            note.write(out);
-            Ok(())
-        };
-        let guess = guess.saturating_add(note.bytes());
-        self.actor.write_with(guess, &mut fill_both, |writing, len| {
+        self.actor.write_with(guess, fill, |writing, len| {
             let slot = writing.claimed.slot;
             slot.place.store(Place::Variable(self.place.id).to_word(), Ordering::Relaxed);
             // It is no set of a variable.

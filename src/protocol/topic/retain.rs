@@ -93,7 +93,7 @@ impl Topic<'_> {
     }
 
     /// D3 to D5: makes sure that the message of a position is not there any more; `false`: it is wanted.
-    fn drop_at(&self, position: u64) -> bool {
+    pub(crate) fn drop_at(&self, position: u64) -> bool {
         let post = self.load_post(position);
         if post.is_at(position) {
             if self.is_wanted(position) {

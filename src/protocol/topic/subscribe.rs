@@ -70,9 +70,10 @@ impl<'a> Topic<'a> {
         Ok(Some(Cursor { place, position, missed, wants_any }))
     }
 
-    /// The oldest position that nobody may be about to replace.
+    /// The oldest position that may be there; for whoever is waited for, that nobody may be about to replace.
     fn reach(&self, tail: u64) -> u64 {
-        tail.saturating_sub(self.place.shape.capacity.into())
+        let shape = &self.place.shape;
+        tail.saturating_sub(if self.holds_back() { shape.capacity.into() } else { shape.ring() })
     }
 
     fn start_at(&self, start: Start, tail: u64) -> u64 {

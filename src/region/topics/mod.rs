@@ -20,7 +20,7 @@ use crate::region::pinned::Pinned;
 use crate::region::queues::{Owner, Patience, wait_longer};
 use crate::region::{Region, reap};
 use crate::sys::clock;
-use crate::writer::Fill;
+use crate::writer::{BlockWriter, Fill};
 
 /// A topic that one process has pinned.
 #[derive(Debug)]
@@ -186,11 +186,14 @@ impl TopicPublisher {
         let patience = self.wait_for_room(&topic, patience)?;
         let time = if topic.place.shape.max_age == 0 { 0 } else { clock::now() };
         let note = Note::new(metadata, time);
-        let requested = (size as u64).saturating_add(note.bytes());
-        let message = self
-            .handle
-            .region
-            .relieved(requested, |_| topic.write_message((size as u64, &note), fill))?;
+        let guess = (size as u64).saturating_add(note.bytes());
+        let mut fill = |out: &mut BlockWriter<'_>| {
+            fill(out)?;
+            note.write(out);
+            Ok(())
+        };
+        let region = &self.handle.region;
+        let message = region.relieved(guess, |_| topic.write_message(guess, &mut fill))?;
         self.send(&topic, message, &patience)
     }
 
