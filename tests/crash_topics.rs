@@ -56,12 +56,6 @@ fn make(victim: &mut Victim) {
     let _ = victim.store.topic_new_with::<[u8]>(&held_back());
 }
 
-/// In units of its own.
-fn make_large(victim: &mut Victim) {
-    let options = losing().hold_back(600);
-    let _ = victim.store.topic_new_with::<[u8]>(&options);
-}
-
 fn open(victim: &mut Victim) {
     let _ = victim.store.topic_with::<[u8]>(NAME, &losing());
 }
@@ -112,7 +106,6 @@ fn killed() -> Vec<Operation> {
     };
     let cases = [
         at("new", (empty, arrive), make, is_published_or_not),
-        at("new, of units", (empty, arrive), make_large, is_published_or_not),
         at("open, a new name", (empty, arrive), open, is_opened),
         at("open, a known name", (named, arrive), open, is_opened),
         at("produce", (holding, arrive), begin_to_publish, is_still_there),

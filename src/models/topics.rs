@@ -1,15 +1,16 @@
-//! Topics: publish, join, receive, leave, drop, close, evict, reap.
+//! Topics: publish, join, receive, leave, drop, close, evict.
 
-use super::scene::{Deaths, Scene, Size, explore, explore_deaths, mortal, spawn};
+mod killed;
+
+use super::scene::{Scene, Size, explore, spawn};
 use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::slot::ObjectId;
 use crate::layout::topic::TopicShape;
-use crate::protocol::topic::{Cursor, Start, Topic, TopicBell, Window};
+use crate::protocol::topic::{Cursor, Start, Topic, TopicBell, Unpublished};
 use crate::sys::futex;
 
 const SIZE: Size = Size { objects: 6, units: 2, participants: 2 };
-const THREE: Size = Size { objects: 4, units: 2, participants: 3 };
 const BYTES: Fingerprint = Fingerprint::BYTES;
 
 /// A topic that keeps so many messages, and waits for so many subscribers. Its messages have no block: what they say is their
@@ -50,17 +51,21 @@ fn publish(actor: &Actor<'_>, id: ObjectId) -> Option<At> {
 fn publish_waiting(actor: &Actor<'_>, id: ObjectId) -> At {
     let published = at(actor, id, |topic| {
         let message = topic.write_message(0, &mut |_| Ok(())).expect("a slot is free");
-        loop {
-            let (word, heard) = topic.listen(TopicBell::Room);
-            if let Some(position) = message.try_publish().expect("nothing is corrupt") {
-                let published = (position, message.id);
-                message.announce();
-                return published;
-            }
-            futex::wait_low(word, heard, None);
-        }
+        wait_for_room(topic, message)
     });
     published.expect("it is there")
+}
+
+fn wait_for_room(topic: &Topic<'_>, message: Unpublished<'_>) -> At {
+    loop {
+        let (word, heard) = topic.listen(TopicBell::Room);
+        if let Some(position) = message.try_publish().expect("nothing is corrupt") {
+            let published = (position, message.id);
+            message.announce();
+            return published;
+        }
+        futex::wait_low(word, heard, None);
+    }
 }
 
 /// What a subscriber found.
@@ -340,159 +345,6 @@ fn a_message_published_to_a_topic_that_is_evicted_goes_with_it() {
         let publisher = spawn(&scene, move |s| publish(&s.actor(1), id));
         assert!(scene.actor(0).evict(id));
         let _ = publisher.join().unwrap();
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn killed_in_a_publication_one_has_published_or_not() {
-    explore_deaths("publish, killed | receive; reap", |accesses, deaths| {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1, 0);
-        let _before = [0, 1].map(|_| publish(&scene.actor(0), id).unwrap());
-        let mut cursor = join(&scene.actor(0), id, Start::At(1));
-        let died = Deaths::clone(deaths);
-        let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| {
-                let _ = publish(actor, id);
-            });
-        });
-        // It is about to replace the message before this.
-        let first = try_receive(&scene.actor(0), id, &mut cursor);
-        assert!(matches!(first, Found::Message((1, _), 0)), "{first:?}");
-        let second = try_receive(&scene.actor(0), id, &mut cursor);
-        victim.join().unwrap();
-        scene.assert_settled();
-        let third = try_receive(&scene.actor(0), id, &mut cursor);
-        let is_received = |found| matches!(found, Found::Message((2, _), 0));
-        assert!(!is_received(second) || third == Found::Nothing, "{second:?} {third:?}");
-        let next = publish(&scene.actor(0), id).unwrap();
-        assert_eq!(next.0, if is_received(second) || is_received(third) { 3 } else { 2 });
-        assert_eq!(try_receive(&scene.actor(0), id, &mut cursor), Found::Message(next, 0));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn a_publisher_that_is_killed_beside_another_leaves_the_stream_whole() {
-    explore_deaths("publish, killed | publish; reap", |accesses, deaths| {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1, 0);
-        let mut cursor = join(&scene.actor(0), id, Start::Latest);
-        let died = Deaths::clone(deaths);
-        let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| {
-                let _ = publish(actor, id);
-            });
-        });
-        let mine = publish(&scene.actor(0), id).unwrap();
-        victim.join().unwrap();
-        scene.assert_settled();
-        let next = publish(&scene.actor(0), id).unwrap();
-        let (seen, _) = follow(&scene, id, &mut cursor, next.0 + 1);
-        assert!(next.0 - mine.0 <= 2 && seen.last() == Some(&next), "{seen:?}");
-        assert!(!seen.iter().any(|at| at.0 == mine.0 && *at != mine));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn a_killed_subscriber_is_not_waited_for_any_more() {
-    explore_deaths("join, receive, killed; reap | publish", |accesses, deaths| {
-        let scene = Scene::new(THREE);
-        let id = new(&scene, 1, 1);
-        publish(&scene.actor(0), id).unwrap();
-        mortal(&scene, (2, accesses), deaths, |actor| {
-            let mut cursor = join(actor, id, Start::Oldest);
-            let _ = try_receive(actor, id, &mut cursor);
-        });
-        let publisher = spawn(&scene, move |s| [0, 1].map(|_| publish_waiting(&s.actor(1), id).0));
-        scene.reap();
-        assert_eq!(publisher.join().unwrap(), [1, 2]);
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn killed_when_it_leaves_a_subscriber_is_not_waited_for() {
-    explore_deaths("leave, killed; reap | publish", |accesses, deaths| {
-        let scene = Scene::new(THREE);
-        let id = new(&scene, 1, 1);
-        let cursor = join(&scene.actor(2), id, Start::Latest);
-        publish(&scene.actor(0), id).unwrap();
-        mortal(&scene, (2, accesses), deaths, |actor| leave(actor, id, &cursor));
-        let publisher = spawn(&scene, move |s| publish_waiting(&s.actor(1), id).0);
-        scene.reap();
-        assert_eq!(publisher.join().unwrap(), 1);
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn killed_when_it_drops_messages_one_leaves_the_rest_to_the_next() {
-    explore_deaths("drop, killed | receive; reap", |accesses, deaths| {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 2, 0);
-        let published = [0, 1].map(|_| publish(&scene.actor(0), id).unwrap());
-        let mut cursor = join(&scene.actor(0), id, Start::At(0));
-        let died = Deaths::clone(deaths);
-        let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| {
-                at(actor, id, |topic| topic.drop_at(0));
-            });
-        });
-        let (seen, lost) = follow(&scene, id, &mut cursor, 2);
-        assert_eq!(seen, published[lost as usize..]);
-        victim.join().unwrap();
-        scene.assert_settled();
-        let dropped = at(&scene.actor(0), id, |topic| {
-            topic.drop_at(0) && topic.drop_oldest(&mut Window::default()).unwrap() == 0
-        });
-        assert_eq!(dropped, Some(true));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn killed_in_reap_a_reaper_of_a_topic_leaves_the_rest_to_the_next() {
-    explore_deaths("reap, killed; reap", |accesses, deaths| {
-        let scene = Scene::new(THREE);
-        let id = new(&scene, 1, 1);
-        add_producer(&scene, 2, id);
-        let published = publish(&scene.actor(2), id).unwrap();
-        let _ = join(&scene.actor(2), id, Start::Latest);
-        at(&scene.actor(2), id, |topic| {
-            std::mem::forget(topic.write_message(0, &mut |_| Ok(())).expect("a slot is free"));
-        });
-        drop(scene.member(2));
-        mortal(&scene, (1, accesses), deaths, |_| {
-            scene.reap();
-        });
-        scene.assert_settled();
-        let mut cursor = join(&scene.actor(0), id, Start::At(0));
-        let found = [0, 1].map(|_| try_receive(&scene.actor(0), id, &mut cursor));
-        assert_eq!(found, [Found::Message(published, 0), Found::End]);
-        leave(&scene.actor(0), id, &cursor);
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn killed_in_an_evict_one_leaves_the_topic_with_its_message_or_nothing() {
-    explore_deaths("evict, killed; reap | receive", |accesses, deaths| {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1, 0);
-        let message = publish(&scene.actor(0), id).unwrap();
-        let mut cursor = join(&scene.actor(0), id, Start::At(0));
-        let died = Deaths::clone(deaths);
-        let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| {
-                let _ = actor.evict(id);
-            });
-        });
-        let found = try_receive(&scene.actor(0), id, &mut cursor);
-        assert!([Found::Message(message, 0), Found::Gone].contains(&found), "{found:?}");
-        victim.join().unwrap();
         scene.assert_all_returns();
     });
 }

@@ -22,8 +22,9 @@ mod retain;
 mod subscribe;
 mod sweep;
 
+pub(crate) use publish::Unpublished;
 #[cfg(not(loom))]
-pub(crate) use publish::{METADATA_BYTES, Note, Unpublished};
+pub(crate) use publish::{METADATA_BYTES, Note};
 pub(crate) use retain::Window;
 #[cfg(not(loom))]
 pub(crate) use subscribe::Post;
