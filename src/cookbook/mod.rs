@@ -11,6 +11,7 @@
 //! | one owner, who hands the object over | [`owned`] |
 //! | values that change | [`cells`] |
 //! | work for whoever is free | [`queues`] |
+//! | every message to every subscriber | [`topics`] |
 //! | choosing a codec, and writing one | [`codecs`] |
 //! | opening stores: options, TOML, the registry | [`stores`] |
 //! | counting, and showing it to Prometheus | [`metrics`] |
@@ -38,3 +39,4 @@ pub mod queues;
 pub mod regions;
 pub mod stores;
 pub mod tiers;
+pub mod topics;

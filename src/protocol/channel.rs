@@ -44,13 +44,13 @@ impl Channel<'_> {
 }
 
 impl<'a> Actor<'a> {
-    /// A channel whose first words are those, and all others 0; `owned`: for a name, which it has not yet.
+    /// A channel of so many bytes, and so many words, the first of which are those, and all others 0.
     pub(super) fn make_channel(
         &self,
         fingerprint: Fingerprint,
-        (count, head): (u64, &[u64]),
-        bytes: u64,
-        owned: bool,
+        (bytes, count): (u64, u64),
+        head: &[u64],
+        word: impl Fn(SlotWord) -> SlotWord,
     ) -> Result<ObjectId, Refusal> {
         let writing = self.start_writing(bytes)?;
         self.commit_block(writing.claimed.index, writing.block)?;
@@ -58,9 +58,14 @@ impl<'a> Actor<'a> {
         for (at, word) in words.iter().enumerate() {
             word.store(head.get(at).copied().unwrap_or_default(), Ordering::Relaxed);
         }
-        let word = SlotWord::new(writing.claimed.word.generation(), State::Channel).with(CHANNEL);
-        let word = if owned { word.owned_by(self.me).with(BOUND) } else { word };
-        Ok(writing.publish_as(word, bytes, fingerprint))
+        let channel =
+            SlotWord::new(writing.claimed.word.generation(), State::Channel).with(CHANNEL);
+        Ok(writing.publish_as(word(channel), bytes, fingerprint))
+    }
+
+    /// The word of a channel that is made for a name, which it has not yet.
+    pub(super) fn naming_channel(&self, word: SlotWord) -> SlotWord {
+        word.owned_by(self.me).with(BOUND)
     }
 
     /// Pins a channel; `None` when it is gone.

@@ -81,7 +81,7 @@ impl<'a> Actor<'a> {
         fingerprint: Fingerprint,
         shape: Shape,
     ) -> Result<ObjectId, Refusal> {
-        self.make_queue(fingerprint, shape, false)
+        self.make_queue(fingerprint, shape, |word| word)
     }
 
     /// The queue a name is bound to; made, and bound, if it is bound to nothing. It may have another shape.
@@ -92,7 +92,7 @@ impl<'a> Actor<'a> {
         shape: Shape,
     ) -> Result<ObjectId, Refusal> {
         self.open_named(name, Kind { noun: Noun::Queue, fingerprint }, || {
-            self.make_queue(fingerprint, shape, true)
+            self.make_queue(fingerprint, shape, |word| self.naming_channel(word))
         })
     }
 
@@ -100,7 +100,7 @@ impl<'a> Actor<'a> {
         &self,
         fingerprint: Fingerprint,
         shape: Shape,
-        owned: bool,
+        word: impl Fn(SlotWord) -> SlotWord,
     ) -> Result<ObjectId, Refusal> {
         let mut head = [0; PRELUDE as usize];
         head[ENVELOPES] = shape.envelopes.into();
@@ -108,7 +108,7 @@ impl<'a> Actor<'a> {
         head[INLINE] = shape.inline.into();
         head[MAX_DELIVERIES] = shape.max_deliveries.into();
         head[PARTICIPANTS] = shape.participants.into();
-        self.make_channel(fingerprint, (shape.words(), &head), shape.bytes(), owned)
+        self.make_channel(fingerprint, (shape.bytes(), shape.words()), &head, word)
     }
 
     /// Refuses a queue that is gone, or has messages of another type.

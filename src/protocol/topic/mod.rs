@@ -80,7 +80,7 @@ impl<'a> Actor<'a> {
         fingerprint: Fingerprint,
         shape: TopicShape,
     ) -> Result<ObjectId, Refusal> {
-        self.make_topic(fingerprint, shape, false)
+        self.make_topic(fingerprint, shape, |word| word)
     }
 
     /// The topic a name is bound to; made, and bound, if it is bound to nothing. It may have another shape.
@@ -91,7 +91,7 @@ impl<'a> Actor<'a> {
         shape: TopicShape,
     ) -> Result<ObjectId, Refusal> {
         self.open_named(name, Kind { noun: Noun::Topic, fingerprint }, || {
-            self.make_topic(fingerprint, shape, true)
+            self.make_topic(fingerprint, shape, |word| self.naming_channel(word))
         })
     }
 
@@ -99,7 +99,7 @@ impl<'a> Actor<'a> {
         &self,
         fingerprint: Fingerprint,
         shape: TopicShape,
-        owned: bool,
+        word: impl Fn(SlotWord) -> SlotWord,
     ) -> Result<ObjectId, Refusal> {
         let mut head = [0; PRELUDE];
         head[KIND] = TOPIC | u64::from(shape.capacity);
@@ -107,7 +107,7 @@ impl<'a> Actor<'a> {
         head[PARTICIPANTS] = shape.participants.into();
         head[MAX_BYTES] = shape.max_bytes;
         head[MAX_AGE] = shape.max_age;
-        self.make_channel(fingerprint, (shape.words(), &head), shape.bytes(), owned)
+        self.make_channel(fingerprint, (shape.bytes(), shape.words()), &head, word)
     }
 
     /// Refuses a topic that is gone, or has messages of another type.
