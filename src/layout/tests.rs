@@ -11,7 +11,7 @@ use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Pre
 use crate::layout::queue::{EnvelopeWord, MAX_ENVELOPES, RingWord};
 use crate::layout::slot::{
     BOUND, CHANNEL, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link,
-    NAMING, OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+    MESSAGE, NAMING, OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
 use crate::layout::topic::{CursorWord, NO_POSITION, PostWord};
 use crate::layout::types::TypeEntry;

@@ -25,7 +25,7 @@ pub(crate) struct Cursor {
     pub(crate) position: u64,
     /// How many it lost since the last that it received.
     pub(crate) missed: u64,
-    /// It wants the oldest there is, and has none yet: what goes meanwhile, it did not ask for.
+    /// It is waited for, and has received none yet: what went before it came, it did not ask for.
     wants_any: bool,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Topic<'a> {
         }
         let tail = self.find_tail()?.0;
         let mut position = self.start_at(start, tail);
-        let wants_any = self.holds_back() && start == Start::Oldest;
+        let wants_any = self.holds_back() && !matches!(start, Start::At(_));
         let mut place = None;
         if self.holds_back() {
             let Some(free) = self.take_cursor(position) else { return Ok(None) };
