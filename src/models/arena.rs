@@ -243,7 +243,7 @@ fn two_who_warm_units_commit_each_its_own() {
 
 /// A victim that puts, while a survivor reaps and puts.
 fn killed(name: &str, warm: u64, work: fn(&Scene)) {
-    explore_deaths(name, move |accesses, deaths| {
+    explore_deaths(name, move |changes, deaths| {
         let scene = Scene::new(Size { objects: 3, units: 2, participants: 2 });
         if warm > 0 {
             let id = put(&scene.actor(0), 0, warm).unwrap();
@@ -251,7 +251,7 @@ fn killed(name: &str, warm: u64, work: fn(&Scene)) {
         }
         let victim = thread::spawn({
             let (scene, deaths) = (Arc::clone(&scene), Deaths::clone(deaths));
-            move || mortal(&scene, (1, accesses), &deaths, |_| work(&scene))
+            move || mortal(&scene, (1, changes), &deaths, |_| work(&scene))
         });
         scene.reap();
         let id = put(&scene.actor(0), 2, HALF);
@@ -269,13 +269,13 @@ fn killed_in_a_put_a_writer_keeps_nothing() {
 
 #[test]
 fn killed_when_another_has_the_cell_it_meant_a_writer_gives_nothing_back() {
-    explore_deaths("put | put in the same cell", |accesses, deaths| {
+    explore_deaths("put | put in the same cell", |changes, deaths| {
         let scene = Scene::new(Size { objects: 3, units: 1, participants: 2 });
         let id = put(&scene.actor(0), 0, HALF).unwrap();
         assert!(scene.actor(0).evict(id));
         let victim = thread::spawn({
             let (scene, deaths) = (Arc::clone(&scene), Deaths::clone(deaths));
-            move || mortal(&scene, (1, accesses), &deaths, |actor| _ = put(actor, 1, HALF))
+            move || mortal(&scene, (1, changes), &deaths, |actor| _ = put(actor, 1, HALF))
         });
         let id = put(&scene.actor(0), 2, HALF);
         victim.join().unwrap();

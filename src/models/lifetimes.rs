@@ -124,11 +124,10 @@ fn a_late_adopter_takes_nothing_of_whoever_has_the_senders_number_now() {
     });
 }
 
-#[test]
-fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
-    explore_handing_over("adopt, with a used token | adopt, offer, adopt", 3, || {
+pub(super) fn loses_it_to_no_used_token(name: &str, own: fn(&Actor<'_>) -> ObjectId) {
+    explore_handing_over(name, 3, move || {
         let scene = Scene::new(size(3));
-        let id = put_bound(&scene.actor(2));
+        let id = own(&scene.actor(2));
         let first = scene.actor(2).offer_bond(id).unwrap();
         let late = spawn(&scene, move |s| s.actor(1).adopt_bond(id, first));
         // It goes round, and comes back to who offered it first.
@@ -147,10 +146,14 @@ fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
 }
 
 #[test]
-fn a_used_token_is_not_taken_for_a_later_one_once_it_was_refused() {
-    explore_handing_over("adopt, twice, with a used token | offer", 3, || {
+fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
+    loses_it_to_no_used_token("adopt, with a used token | adopt, offer, adopt", put_bound);
+}
+
+pub(super) fn takes_no_used_token_for_a_later_one(name: &str, own: fn(&Actor<'_>) -> ObjectId) {
+    explore_handing_over(name, 3, move || {
         let scene = Scene::new(size(2));
-        let id = put_bound(&scene.actor(0));
+        let id = own(&scene.actor(0));
         let first = scene.actor(0).offer_bond(id).unwrap();
         scene.actor(0).adopt_bond(id, first).unwrap();
         let late = spawn(&scene, move |s| s.actor(1).adopt_bond(id, first));
@@ -159,6 +162,11 @@ fn a_used_token_is_not_taken_for_a_later_one_once_it_was_refused() {
         scene.actor(1).adopt_bond(id, second).unwrap();
         scene.assert_all_returns();
     });
+}
+
+#[test]
+fn a_used_token_is_not_taken_for_a_later_one_once_it_was_refused() {
+    takes_no_used_token_for_a_later_one("adopt, twice, with a used token | offer", put_bound);
 }
 
 #[test]
@@ -209,12 +217,12 @@ fn of_two_who_bind_an_object_one_does() {
 
 /// Bound to 1, which is at work and may die; what is not lifted or adopted by 0 goes with it.
 fn killed(name: &str, work: fn(&Actor<'_>, ObjectId)) {
-    explore_deaths(name, move |accesses, deaths| {
+    explore_deaths(name, move |changes, deaths| {
         let scene = Scene::new(size(2));
         let id = put_bound(&scene.actor(1));
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| work(actor, id))
+            move |s| mortal(s, (1, changes), &deaths, |actor| work(actor, id))
         });
         let early = scene.actor(0).adopt_bond(id, 1 << KeeperWord::HANDS_SHIFT);
         assert!(early.is_ok() || is_refused(&early));
@@ -240,13 +248,13 @@ fn killed_when_it_lifts_its_bond_an_owner_leaves_nothing_or_everybodys() {
 
 #[test]
 fn killed_in_an_adoption_a_receiver_leaves_nothing_or_what_its_sender_answers_for() {
-    explore_deaths("adopt", |accesses, deaths| {
+    explore_deaths("adopt", |changes, deaths| {
         let scene = Scene::new(size(3));
         let id = put_bound(&scene.actor(2));
         let offer = scene.actor(2).offer_bond(id).unwrap();
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| drop(actor.adopt_bond(id, offer)))
+            move |s| mortal(s, (1, changes), &deaths, |actor| drop(actor.adopt_bond(id, offer)))
         });
         let here = scene.actor(0).adopt_bond(id, offer);
         victim.join().unwrap();
@@ -260,11 +268,11 @@ fn killed_in_an_adoption_a_receiver_leaves_nothing_or_what_its_sender_answers_fo
 
 #[test]
 fn killed_in_a_bound_put_a_process_leaves_nothing() {
-    explore_deaths("put bound", |accesses, deaths| {
+    explore_deaths("put bound", |changes, deaths| {
         let scene = Scene::new(size(2));
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| _ = try_put_bound(actor))
+            move |s| mortal(s, (1, changes), &deaths, |actor| _ = try_put_bound(actor))
         });
         let early = put(&scene.actor(0), 8, HALF);
         victim.join().unwrap();
@@ -382,12 +390,12 @@ fn a_lease_that_begins_with_its_object_is_seen_with_it() {
 
 /// An object whose lease is over, and one at work on it who may die.
 fn killed_at_a_lease(name: &str, work: fn(&Actor<'_>, ObjectId)) {
-    explore_deaths(name, move |accesses, deaths| {
+    explore_deaths(name, move |changes, deaths| {
         let scene = Scene::new(size(2));
         let id = leased(&scene, 0, PASSED);
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| work(actor, id))
+            move |s| mortal(s, (1, changes), &deaths, |actor| work(actor, id))
         });
         assert_eq!(get(&scene.actor(0), id), None);
         victim.join().unwrap();
@@ -407,12 +415,12 @@ fn killed_when_it_extends_a_lease_a_process_leaves_nothing() {
 
 #[test]
 fn killed_in_a_sweep_a_process_leaves_its_leases_to_the_reaper() {
-    explore_deaths("expire, nobody looks", |accesses, deaths| {
+    explore_deaths("expire, nobody looks", |changes, deaths| {
         let scene = Scene::new(size(2));
         leased(&scene, 0, PASSED);
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| _ = actor.expire_all())
+            move |s| mortal(s, (1, changes), &deaths, |actor| _ = actor.expire_all())
         });
         victim.join().unwrap();
         // Dead in any case, and its reaper looks at every slot.

@@ -146,7 +146,7 @@ fn two_reapers_undo_once_what_the_dead_left() {
 
 #[test]
 fn killed_in_reap_a_reaper_leaves_the_rest_to_the_next() {
-    explore_deaths("reap", |accesses, deaths| {
+    explore_deaths("reap", |changes, deaths| {
         let scene = Scene::new(Size { objects: 2, ..size(3) });
         let id = put(&scene.actor(0), 7, HALF).unwrap();
         scene.actor(2).pin(id).unwrap().unwrap().into_counted();
@@ -154,7 +154,7 @@ fn killed_in_reap_a_reaper_leaves_the_rest_to_the_next() {
         drop((claim, scene.member(2)));
         let died = Deaths::clone(deaths);
         let reaper = spawn(&scene, move |s| {
-            mortal(s, (1, accesses), &died, |_| {
+            mortal(s, (1, changes), &died, |_| {
                 s.reap();
             });
         });
@@ -166,12 +166,12 @@ fn killed_in_reap_a_reaper_leaves_the_rest_to_the_next() {
 
 #[test]
 fn killed_in_join_nobody_holds_an_entry() {
-    explore_deaths("join", |accesses, deaths| {
+    explore_deaths("join", |changes, deaths| {
         let scene = Scene::empty(size(2));
         scene.admit();
         let died = Deaths::clone(deaths);
         let joiner = spawn(&scene, move |s| {
-            let joined = crate::sync::modelled::control::die_before(accesses, || join(s));
+            let joined = crate::sync::modelled::control::die_after(changes, || join(s));
             died.fetch_add(u64::from(joined.is_none()), Ordering::Relaxed);
             drop(joined);
         });

@@ -1,5 +1,6 @@
 //! Variables that are bound: set by their owner, handed over, evicted with it.
 
+use super::lifetimes::{loses_it_to_no_used_token, takes_no_used_token_for_a_later_one};
 use super::scene::{Deaths, Scene, Size, explore, explore_deaths, mortal, spawn};
 use super::variables::{new, number, read, set, try_set, wait};
 use crate::actor::{Actor, Refusal};
@@ -13,7 +14,7 @@ fn size(participants: u32) -> Size {
 
 /// A variable that is bound to the participant, with a version.
 fn own(actor: &Actor<'_>, value: u64) -> ObjectId {
-    let id = actor.new_bound_variable(Fingerprint::BYTES).expect("a slot is free");
+    let id = own_unset(actor);
     assert_eq!(set(actor, id, value), Some(1));
     id
 }
@@ -38,7 +39,7 @@ fn unless_refused(set: Result<u64, Refusal>) -> Option<u64> {
 
 /// A variable that is bound to the participant, with a version without a block.
 fn own_empty(actor: &Actor<'_>) -> ObjectId {
-    let id = actor.new_bound_variable(Fingerprint::BYTES).expect("a slot is free");
+    let id = own_unset(actor);
     assert_eq!(update_empty(actor, id), Some(1));
     id
 }
@@ -66,6 +67,23 @@ fn of_two_who_adopt_a_variable_one_sets_it() {
         assert_eq!(number(&scene.actor(2), id), Some(2));
         scene.assert_all_returns();
     });
+}
+
+/// A variable that is bound to the participant, and was never set.
+fn own_unset(actor: &Actor<'_>) -> ObjectId {
+    actor.new_bound_variable(Fingerprint::BYTES).expect("a slot is free")
+}
+
+#[test]
+fn an_owner_who_has_a_variable_back_loses_it_to_no_used_token() {
+    let name = "adopt a variable, with a used token | adopt, offer, adopt";
+    loses_it_to_no_used_token(name, own_unset);
+}
+
+#[test]
+fn a_used_token_of_a_variable_is_not_taken_for_a_later_one() {
+    let name = "adopt a variable, twice, with a used token | offer";
+    takes_no_used_token_for_a_later_one(name, own_unset);
 }
 
 #[test]
@@ -146,14 +164,14 @@ fn whoever_waits_for_a_variable_of_the_dead_hears_of_its_end() {
 
 /// Bound to 1, which is at work and may die; what is not lifted or adopted by 0 goes with it.
 fn killed(name: &str, work: fn(&Actor<'_>, ObjectId)) {
-    explore_deaths(name, move |accesses, deaths| {
+    explore_deaths(name, move |changes, deaths| {
         let scene = Scene::new(size(2));
         let id = own(&scene.actor(1), 7);
         // The number of its first offer, in a slot that was never used.
         let first = 1 << KeeperWord::HANDS_SHIFT;
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |s| mortal(s, (1, accesses), &deaths, |actor| work(actor, id))
+            move |s| mortal(s, (1, changes), &deaths, |actor| work(actor, id))
         });
         let found = read(&scene.actor(0), id);
         assert!(found.is_none_or(|found| [(7, 1), (8, 2)].contains(&found)), "{found:?}");
@@ -190,9 +208,9 @@ fn killed_when_it_evicts_its_own_an_owner_leaves_nothing() {
 
 #[test]
 fn killed_when_it_makes_one_a_process_leaves_nothing() {
-    explore_deaths("own", |accesses, deaths| {
+    explore_deaths("own", |changes, deaths| {
         let scene = Scene::new(size(2));
-        mortal(&scene, (1, accesses), deaths, |actor| {
+        mortal(&scene, (1, changes), deaths, |actor| {
             if let Ok(id) = actor.new_bound_variable(Fingerprint::BYTES) {
                 update(actor, id, 8);
             }

@@ -139,12 +139,12 @@ fn what_a_dead_reader_held_is_reclaimed_by_its_reaper_or_by_who_evicts() {
 
 /// An operation on an object by somebody who is killed in it, while somebody evicts the object, reaps and puts.
 fn killed(name: &str, work: fn(&Actor<'_>, ObjectId)) {
-    explore_deaths(name, move |accesses, deaths| {
+    explore_deaths(name, move |changes, deaths| {
         let scene = Scene::new(SMALL);
         let id = put(&scene.actor(0), 7, HALF).unwrap();
         let victim = thread::spawn({
             let (scene, deaths) = (Arc::clone(&scene), Deaths::clone(deaths));
-            move || mortal(&scene, (1, accesses), &deaths, |actor| work(actor, id))
+            move || mortal(&scene, (1, changes), &deaths, |actor| work(actor, id))
         });
         let _ = scene.actor(0).evict(id);
         scene.reap();

@@ -162,6 +162,18 @@ fn a_failed_promise_seems_there_to_nobody_though_its_slot_is_used_again() {
 }
 
 #[test]
+fn a_promise_that_fails_is_there_at_no_instant() {
+    explore_handing_over("exists | fail", 2, || {
+        let (scene, id) = promised(PAIR);
+        let other = spawn(&scene, move |s| s.actor(1).exists(id));
+        let kind = (0, Fingerprint::CANCELLED);
+        scene.actor(0).set_with(id, kind, &mut |_| Ok(())).unwrap();
+        assert!(!other.join().unwrap());
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_promise_given_up_while_its_keeper_is_reaped_is_broken() {
     explore("abort | keeper dies, reap | wait", 2, || {
         let scene = Scene::new(THREE);
@@ -258,13 +270,13 @@ fn a_promise_that_is_just_made_is_not_broken_by_the_reaper_of_another() {
 
 /// A victim at work on a promise, with a waiter and a survivor who reaps until all is settled.
 fn killed(name: &str, work: fn(&Scene, ObjectId)) {
-    explore_deaths(name, move |accesses, deaths| {
+    explore_deaths(name, move |changes, deaths| {
         let scene = Scene::new(THREE);
         let id = scene.actor(2).reserve().unwrap();
         let waiting = waiter(&scene, 1, id);
         let victim = thread::spawn({
             let (scene, deaths) = (Arc::clone(&scene), Deaths::clone(deaths));
-            move || mortal(&scene, (2, accesses), &deaths, |_| work(&scene, id))
+            move || mortal(&scene, (2, changes), &deaths, |_| work(&scene, id))
         });
         victim.join().unwrap();
         scene.reap();
@@ -295,14 +307,14 @@ fn killed_in_evict_of_a_promise_an_evictor_leaves_no_sleeper() {
 
 #[test]
 fn killed_in_reserve_a_keeper_leaves_nothing() {
-    explore_deaths("reserve", |accesses, deaths| {
+    explore_deaths("reserve", |changes, deaths| {
         let scene = Scene::new(PAIR);
         // A slot that names a living keeper of an earlier promise.
         let earlier = scene.actor(0).reserve().unwrap();
         assert!(scene.actor(0).evict(earlier));
         let victim = thread::spawn({
             let (scene, deaths) = (Arc::clone(&scene), Deaths::clone(deaths));
-            move || mortal(&scene, (1, accesses), &deaths, |actor| drop(actor.reserve()))
+            move || mortal(&scene, (1, changes), &deaths, |actor| drop(actor.reserve()))
         });
         let early = put(&scene.actor(0), 8, HALF);
         victim.join().unwrap();

@@ -1,6 +1,8 @@
 //! Queues: send, receive, acknowledge, give back, close, evict, reap.
 
-use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, spawn};
+use super::scene::{
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, mortal, spawn,
+};
 use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::queue::Shape;
@@ -123,6 +125,52 @@ fn what_one_sends_another_receives_in_order_and_whole() {
 }
 
 #[test]
+fn what_is_received_is_whole() {
+    explore_handing_over("send | receive once", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let sender = spawn(&scene, move |s| assert!(send(&s.actor(1), id, 1)));
+        let found = try_receive(&scene.actor(0), id);
+        assert!([Found::Message(1, 1), Found::Nothing].contains(&found), "{found:?}");
+        sender.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+/// Head, tail and ring word have gone on by two rounds when somebody who knows of neither comes.
+fn comes_two_rounds_later(name: &str, late: fn(&Actor<'_>, ObjectId)) {
+    explore_handing_over(name, 2, move || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let two_rounds = spawn(&scene, move |s| {
+            for value in [1, 2] {
+                send(&s.actor(1), id, value);
+                try_receive(&s.actor(1), id);
+            }
+        });
+        late(&scene.actor(0), id);
+        two_rounds.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_receiver_that_comes_two_rounds_later_finds_a_message_or_nothing() {
+    comes_two_rounds_later("send and receive, twice | receive", |actor, id| {
+        let found = try_receive(actor, id);
+        let may_be = [Found::Message(1, 1), Found::Message(2, 1), Found::Nothing];
+        assert!(may_be.contains(&found), "{found:?}");
+    });
+}
+
+#[test]
+fn a_sender_that_comes_two_rounds_later_sends_or_finds_no_room() {
+    comes_two_rounds_later("send and receive, twice | send", |actor, id| {
+        let _ = send(actor, id, 3);
+    });
+}
+
+#[test]
 fn of_two_senders_both_send_and_nothing_is_lost() {
     explore("send | send", 2, || {
         let scene = Scene::new(SIZE);
@@ -223,6 +271,20 @@ fn a_receiver_of_an_evicted_queue_hears_of_it_and_its_message_goes() {
 }
 
 #[test]
+fn a_receiver_that_sleeps_when_its_queue_is_evicted_is_woken() {
+    explore_handing_over("evict, pinned | receive", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let pinned = scene.actor(0).pin_queue(id).unwrap().expect("it is there");
+        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
+        assert!(scene.actor(0).evict(id));
+        assert_eq!(receiver.join().unwrap(), Found::Gone);
+        drop(pinned);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_stream_that_is_handed_from_producer_to_producer_has_no_end_between() {
     explore("is it over? | produce, close another", 3, || {
         let scene = Scene::new(THREE);
@@ -254,13 +316,13 @@ fn a_message_sent_to_a_queue_that_is_evicted_goes_with_it() {
 fn killed_in_a_send_a_sender_has_sent_its_message_or_not() {
     for has_object in [false, true] {
         let name = if has_object { "send an object | receive" } else { "send | receive" };
-        let model = move |accesses: u32, deaths: &Deaths| {
+        let model = move |changes: u32, deaths: &Deaths| {
             let scene = Scene::new(SIZE);
             let id = new(&scene, 1);
             add_producer(&scene, 1, id);
             let died = Deaths::clone(deaths);
             let victim = spawn(&scene, move |scene| {
-                mortal(scene, (1, accesses), &died, |actor| {
+                mortal(scene, (1, changes), &died, |actor| {
                     if has_object {
                         send_object(actor, id, 1);
                     } else {
@@ -288,7 +350,7 @@ fn killed_in_a_send_a_sender_has_sent_its_message_or_not() {
 fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it() {
     for has_object in [false, true] {
         let name = if has_object { "receive an object" } else { "receive" };
-        let model = move |accesses: u32, deaths: &Deaths| {
+        let model = move |changes: u32, deaths: &Deaths| {
             let scene = Scene::new(SIZE);
             let id = new(&scene, 1);
             if has_object {
@@ -298,7 +360,7 @@ fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it(
             }
             let died = Deaths::clone(deaths);
             let victim = spawn(&scene, move |scene| {
-                mortal(scene, (1, accesses), &died, |actor| {
+                mortal(scene, (1, changes), &died, |actor| {
                     let _ = try_receive(actor, id);
                 });
             });
@@ -326,11 +388,11 @@ fn killed_with_a_message_a_receiver_leaves_it_to_another_or_has_acknowledged_it(
 /// Nobody looks at the head before what was given back is received, and its word in the ring overwritten.
 #[test]
 fn a_head_that_a_killed_receiver_left_behind_goes_on_when_its_word_is_overwritten() {
-    explore_deaths("receive, killed; reap, receive, send, receive", |accesses, deaths| {
+    explore_deaths("receive, killed; reap, receive, send, receive", |changes, deaths| {
         let scene = Scene::new(SIZE);
         let id = new(&scene, 2);
         assert!([1, 2].iter().all(|&value| send(&scene.actor(0), id, value)));
-        mortal(&scene, (1, accesses), deaths, |actor| {
+        mortal(&scene, (1, changes), deaths, |actor| {
             let _ = try_receive(actor, id);
         });
         scene.assert_settled();
@@ -351,11 +413,11 @@ fn a_head_that_a_killed_receiver_left_behind_goes_on_when_its_word_is_overwritte
 
 #[test]
 fn a_message_whose_receiver_is_killed_wakes_one_who_waits() {
-    explore_deaths("receive, killed; reap, or send | receive", |accesses, deaths| {
+    explore_deaths("receive, killed; reap, or send | receive", |changes, deaths| {
         let scene = Scene::new(THREE);
         let id = new(&scene, 2);
         send(&scene.actor(0), id, 1);
-        mortal(&scene, (2, accesses), deaths, |actor| {
+        mortal(&scene, (2, changes), deaths, |actor| {
             let _ = try_receive(actor, id);
         });
         let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
@@ -372,12 +434,12 @@ fn a_message_whose_receiver_is_killed_wakes_one_who_waits() {
 
 #[test]
 fn killed_when_it_gives_a_message_back_one_leaves_it_to_others() {
-    explore_deaths("give back, killed; reap | receive", |accesses, deaths| {
+    explore_deaths("give back, killed; reap | receive", |changes, deaths| {
         let scene = Scene::new(THREE);
         let id = new(&scene, 1);
         send(&scene.actor(0), id, 1);
         let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
-        mortal(&scene, (2, accesses), deaths, |actor| {
+        mortal(&scene, (2, changes), deaths, |actor| {
             at(actor, id, |queue| look(queue, &AtomicU64::new(0), false));
         });
         scene.reap();
@@ -388,13 +450,13 @@ fn killed_when_it_gives_a_message_back_one_leaves_it_to_others() {
 
 #[test]
 fn killed_in_an_evict_one_leaves_the_queue_with_its_message_or_nothing() {
-    explore_deaths("evict, killed; reap | receive", |accesses, deaths| {
+    explore_deaths("evict, killed; reap | receive", |changes, deaths| {
         let scene = Scene::new(SIZE);
         let id = new(&scene, 1);
         send_object(&scene.actor(0), id, 1);
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
-            mortal(scene, (1, accesses), &died, |actor| {
+            mortal(scene, (1, changes), &died, |actor| {
                 let _ = actor.evict(id);
             });
         });

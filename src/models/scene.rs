@@ -259,33 +259,36 @@ fn explore_with(
     }
 }
 
-/// A participant that is killed before one of its accesses, or after all of them; whoever joins the thread finds it dead.
+/// A participant that is killed when it has changed so many words, or after all of its work; whoever joins the thread finds
+/// it dead. Whether it was in the middle.
 pub(super) fn mortal<'a>(
     scene: &'a Scene,
-    (p, accesses): (u32, u32),
+    (p, changes): (u32, u32),
     deaths: &Deaths,
     work: impl FnOnce(&Actor<'a>),
-) {
+) -> bool {
     let member = scene.member(p as usize);
-    if control::die_before(accesses, || work(&scene.actor(p))).is_none() {
+    let is_killed = control::die_after(changes, || work(&scene.actor(p))).is_none();
+    if is_killed {
         deaths.fetch_add(1, Ordering::Relaxed);
     }
     drop(member);
+    is_killed
 }
 
 /// How many interleavings it died in.
 pub(super) type Deaths = std::sync::Arc<AtomicU64>;
 
-/// Explores a participant killed before each of its accesses, the last of which is the first that it does not reach.
+/// Explores a participant killed before each of its changes, the last of which is the first that it does not reach.
 pub(super) fn explore_deaths<M>(name: &str, model: M)
 where
     M: Fn(u32, &Deaths) + Sync + Send + Copy + 'static,
 {
-    for accesses in 0.. {
+    for changes in 0.. {
         let deaths = Deaths::default();
         let died = deaths.clone();
-        let name = format!("{name}, killed before access {accesses}");
-        explore_with(&[Fences::AfterWrites], (&name, 1), move || model(accesses, &died));
+        let name = format!("{name}, killed after {changes} changes");
+        explore_with(&[Fences::AfterWrites], (&name, 1), move || model(changes, &died));
         if deaths.load(Ordering::Relaxed) == 0 {
             return;
         }

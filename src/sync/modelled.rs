@@ -84,6 +84,7 @@ macro_rules! atomic {
                 self.turn.take();
                 self.word.store(value, plan.ordering);
                 fence(plan.after);
+                control::note_change();
             }
 
             #[track_caller]
@@ -101,6 +102,9 @@ macro_rules! atomic {
                 let outcome =
                     self.word.compare_exchange(current, new, plan.ordering, plan.failure(failure));
                 fence(plan.after);
+                if outcome.is_ok() {
+                    control::note_change();
+                }
                 outcome
             }
 
@@ -124,6 +128,7 @@ macro_rules! atomic {
                     self.turn.take();
                     let found = self.word.$method(value, ordering);
                     fence(after);
+                    control::note_change();
                     found
                 }
             )*

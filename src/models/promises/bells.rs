@@ -90,14 +90,14 @@ fn a_listener_of_two_promises_hears_of_both() {
 
 #[test]
 fn killed_in_set_a_keeper_leaves_no_listener_asleep() {
-    explore_deaths("set, listened to", |accesses, deaths| {
+    explore_deaths("set, listened to", |changes, deaths| {
         let scene = Scene::new(THREE);
         let id = scene.actor(2).reserve().unwrap();
         let listening = listener(&scene, 1, id);
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
             move |scene| {
-                mortal(scene, (2, accesses), &deaths, |actor| drop(set(actor, id, 7)));
+                mortal(scene, (2, changes), &deaths, |actor| drop(set(actor, id, 7)));
             }
         });
         victim.join().unwrap();

@@ -148,7 +148,7 @@ fn a_promise_of_the_dead_adopted_while_another_gives_up_setting_it_is_broken() {
 
 #[test]
 fn killed_in_an_adoption_an_adopter_leaves_the_promise_with_its_sender_or_broken() {
-    explore_deaths("adopt", |accesses, deaths| {
+    explore_deaths("adopt", |changes, deaths| {
         let (scene, offer) = {
             let scene = Scene::new(THREE);
             let id = scene.actor(0).reserve().unwrap();
@@ -158,7 +158,7 @@ fn killed_in_an_adoption_an_adopter_leaves_the_promise_with_its_sender_or_broken
         let waiting = waiter(&scene, 1, offer.0);
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |scene| mortal(scene, (2, accesses), &deaths, |_| drop(adopt(scene, 2, offer)))
+            move |scene| mortal(scene, (2, changes), &deaths, |_| drop(adopt(scene, 2, offer)))
         });
         victim.join().unwrap();
         scene.reap();
@@ -171,7 +171,7 @@ fn killed_in_an_adoption_an_adopter_leaves_the_promise_with_its_sender_or_broken
 
 #[test]
 fn killed_in_an_adoption_from_the_dead_an_adopter_leaves_a_broken_promise() {
-    explore_deaths("adopt from the dead", |accesses, deaths| {
+    explore_deaths("adopt from the dead", |changes, deaths| {
         let scene = Scene::new(THREE);
         let id = scene.actor(1).reserve().unwrap();
         let offer = (id, scene.actor(1).offer_promise(id).unwrap());
@@ -179,7 +179,7 @@ fn killed_in_an_adoption_from_the_dead_an_adopter_leaves_a_broken_promise() {
         let waiting = waiter(&scene, 0, id);
         let victim = spawn(&scene, {
             let deaths = Deaths::clone(deaths);
-            move |scene| mortal(scene, (2, accesses), &deaths, |_| drop(adopt(scene, 2, offer)))
+            move |scene| mortal(scene, (2, changes), &deaths, |_| drop(adopt(scene, 2, offer)))
         });
         victim.join().unwrap();
         scene.reap();

@@ -86,14 +86,15 @@ loom::thread_local! {
 #[derive(Clone, Copy)]
 enum Life {
     Unlimited,
-    /// So many accesses more.
+    /// So many changes more.
     Left(u32),
     Dead,
 }
 
-/// Runs a participant that is killed before its access number `accesses` (from 0); `None` when it was.
-pub(crate) fn die_before<T>(accesses: u32, participant: impl FnOnce() -> T) -> Option<T> {
-    LIFE.with(|life| life.set(Life::Left(accesses)));
+/// Runs a participant that is killed when it has changed so many words and is about to change another; `None` when it was.
+/// Killed before or after an access that changes nothing it has done the same.
+pub(crate) fn die_after<T>(changes: u32, participant: impl FnOnce() -> T) -> Option<T> {
+    LIFE.with(|life| life.set(Life::Left(changes)));
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(participant));
     LIFE.with(|life| life.set(Life::Unlimited));
     match outcome {
@@ -108,20 +109,25 @@ pub(crate) fn is_dead() -> bool {
     LIFE.with(|life| matches!(life.get(), Life::Dead))
 }
 
-/// [`is_dead`], when it lives one access more: what a participant does that another may notice.
+/// [`is_dead`], for what a participant does that another may notice: it may die instead.
 pub(crate) fn dies() -> bool {
     LIFE.with(|life| match life.get() {
-        Life::Unlimited => false,
+        Life::Unlimited | Life::Left(1..) => false,
         Life::Left(0) => {
             life.set(Life::Dead);
             std::panic::resume_unwind(Box::new(Killed));
         }
-        Life::Left(left) => {
-            life.set(Life::Left(left - 1));
-            false
-        }
         Life::Dead => true,
     })
+}
+
+/// The participant at work has changed something.
+pub(crate) fn note_change() {
+    LIFE.with(|life| {
+        if let Life::Left(left) = life.get() {
+            life.set(Life::Left(left - 1));
+        }
+    });
 }
 
 thread_local! {
@@ -145,7 +151,8 @@ fn weaker(access: Access, ordering: Ordering) -> Ordering {
 
 /// `None`: the participant is dead.
 pub(super) fn plan(access: Access, ordering: Ordering, at: &Location<'_>) -> Option<Plan> {
-    if dies() {
+    let is_over = if access == Access::Read { is_dead() } else { dies() };
+    if is_over {
         return None;
     }
     let here = |site: &Site| {

@@ -25,6 +25,7 @@ impl Bed {
         }
         *self.woken.lock().expect("models do not panic here") += 1;
         self.bell.notify_all();
+        control::note_change();
     }
 
     fn sleep_while(&self, is_expected: impl FnOnce() -> bool) {
