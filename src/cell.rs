@@ -8,19 +8,17 @@ pub use changed::Changed;
 
 use std::borrow::Borrow;
 use std::fmt;
-use std::marker::PhantomData;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::codec::{Archive, Codec, Decoded};
+use crate::codec::{Archive, Codec};
 use crate::connector::{Variables, Version};
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::proxy::{Access, ProxyRef, StoreRef};
-use crate::store::{Inner, Store, registry};
-use crate::view::{Resolved, View};
+use crate::proxy::{ProxyRef, StoreRef};
+use crate::store::{Handle, Inner, Store};
+use crate::view::View;
 
 /// A value that changes, for any number of readers and writers in any number of processes.
 ///
@@ -53,17 +51,7 @@ use crate::view::{Resolved, View};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Cell<T: ?Sized, C: Codec<T> = Archive> {
-    key: Key,
-    home: Home,
-    codec: C,
-    marker: PhantomData<fn(*const T)>,
-}
-
-#[derive(Clone)]
-enum Home {
-    Open(Arc<Inner>),
-    /// The store, once it was found.
-    Named(Arc<StoreRef>, Resolved<Inner>),
+    handle: Handle<T, C>,
 }
 
 /// A version of a [`Cell`]'s value, and its number.
@@ -138,7 +126,7 @@ impl<C> Store<C> {
     where
         C: Codec<T>,
     {
-        Cell { key, home: Home::Open(self.inner.clone()), codec: self.codec, marker: PhantomData }
+        Cell { handle: Handle::new(key, self.inner.clone(), self.codec) }
     }
 }
 
@@ -146,43 +134,22 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
     /// The cell's key: to be evicted with others, or made a cell of by [`Store::cell_from_key`].
     #[must_use]
     pub fn key(&self) -> Key {
-        self.key
+        self.handle.key()
     }
 
-    /// What is sent: a proxy of the cell's key.
-    fn to_ref(&self) -> ProxyRef {
-        ProxyRef { key: self.key, access: Access::Get, store: self.store_ref().clone() }
-    }
-
-    fn from_ref(ProxyRef { key, store, .. }: ProxyRef) -> Self {
-        let home = Home::Named(Arc::new(store), Resolved::none());
-        Self { key, home, codec: C::default(), marker: PhantomData }
+    fn from_ref(sent: ProxyRef) -> Self {
+        Self { handle: Handle::from_ref(sent) }
     }
 
     /// Where the cell is.
     #[must_use]
     pub fn store_ref(&self) -> &StoreRef {
-        match &self.home {
-            Home::Open(store) => &store.reference,
-            Home::Named(reference, _) => reference,
-        }
+        self.handle.store_ref()
     }
 
     #[inline]
     fn store(&self) -> Result<&Inner> {
-        match &self.home {
-            Home::Open(store) => Ok(store),
-            Home::Named(reference, found) => match found.get() {
-                Some(store) => Ok(store),
-                None => self.find(reference, found),
-            },
-        }
-    }
-
-    #[cold]
-    fn find<'a>(&self, reference: &StoreRef, found: &'a Resolved<Inner>) -> Result<&'a Inner> {
-        let store = registry::resolve(reference, self.key)?;
-        Ok(found.install(View::new(Decoded::owned(store))))
+        self.handle.store()
     }
 
     /// Gives it a new value, whatever it had; the new version.
@@ -218,8 +185,8 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
     fn set_where(&self, wanted: Option<u64>, value: &T) -> Result<u64> {
         let store = self.store()?;
         let variables = store.variables()?;
-        store.encoded(self.codec, value, |size, fill| {
-            variables.set_variable((self.key, wanted), (size, C::FINGERPRINT), fill)
+        store.encoded(self.handle.codec, value, |size, fill| {
+            variables.set_variable((self.key(), wanted), (size, C::FINGERPRINT), fill)
         })
     }
 
@@ -277,8 +244,8 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
         let store = self.store()?;
         // As for objects: shared memory is asked inline.
         let found = match store.connector.as_shm() {
-            Some(shm) => shm.get_variable(self.key, C::FINGERPRINT),
-            None => store.variables()?.get_variable(self.key, C::FINGERPRINT),
+            Some(shm) => shm.get_variable(self.key(), C::FINGERPRINT),
+            None => store.variables()?.get_variable(self.key(), C::FINGERPRINT),
         };
         match found {
             Ok(Some(version)) => Self::view(store, version).map(Some),
@@ -298,7 +265,7 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
     /// # Errors
     /// [`Error::NotFound`] when it was evicted.
     pub fn version(&self) -> Result<u64> {
-        let found = self.store()?.variables()?.get_variable(self.key, C::FINGERPRINT)?;
+        let found = self.store()?.variables()?.get_variable(self.key(), C::FINGERPRINT)?;
         Ok(found.map_or(0, |version| version.number))
     }
 
@@ -329,7 +296,7 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
         timeout: Option<Duration>,
     ) -> Result<Versioned<C::Target>> {
         let store = self.store()?;
-        Self::view(store, store.variables()?.wait_for_change(self.key, seen, timeout)?)
+        Self::view(store, store.variables()?.wait_for_change(self.key(), seen, timeout)?)
     }
 
     /// [`wait_for_change`](Cell::wait_for_change) without a thread: to be awaited under any runtime. One thread of the process
@@ -360,20 +327,20 @@ impl<T: ?Sized, C: Codec<T>> Cell<T, C> {
     /// # Errors
     /// As [`Store::evict`].
     pub fn evict(&self) -> Result<bool> {
-        self.store()?.evict(self.key)
+        self.store()?.evict(self.key())
     }
 }
 
 impl<T: ?Sized, C: Codec<T>> Clone for Cell<T, C> {
     fn clone(&self) -> Self {
-        Self { key: self.key, home: self.home.clone(), codec: self.codec, marker: PhantomData }
+        Self { handle: self.handle.clone() }
     }
 }
 
 impl<T: ?Sized, C: Codec<T>> PartialEq for Cell<T, C> {
     /// Whether both are handles of the same cell.
     fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
+        self.handle == other.handle
     }
 }
 
@@ -381,18 +348,18 @@ impl<T: ?Sized, C: Codec<T>> Eq for Cell<T, C> {}
 
 impl<T: ?Sized, C: Codec<T>> fmt::Debug for Cell<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cell").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Cell").field("key", &self.key()).finish_non_exhaustive()
     }
 }
 
 impl<T: ?Sized, C: Codec<T>> Serialize for Cell<T, C> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        self.to_ref().serialize(to)
+        self.handle.serialize(to)
     }
 }
 
 impl<'de, T: ?Sized, C: Codec<T>> Deserialize<'de> for Cell<T, C> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        ProxyRef::deserialize(from).map(Self::from_ref)
+        Ok(Self { handle: Handle::deserialize(from)? })
     }
 }

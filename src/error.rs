@@ -231,13 +231,14 @@ pub enum Error {
         /// The key.
         key: Key,
     },
-    /// A queue has no room for another message.
+    /// A queue has no room for another message; or a topic holds its publishers back, for subscribers that have as many to
+    /// receive as it keeps.
     #[error(
-        "{key} is full: it holds {capacity} messages that nobody has acknowledged; wait for room, receive and acknowledge more, \
-         or make the queue with a larger capacity"
+        "{key} is full: it holds {capacity} messages that nobody has acknowledged, or that a subscriber has not received; wait for \
+         room, receive (and acknowledge) more, or make it with a larger capacity"
     )]
     Full {
-        /// The queue's key.
+        /// The key of the queue or topic.
         key: Key,
         /// How many messages it holds.
         capacity: u32,
@@ -247,6 +248,16 @@ pub enum Error {
     NoWorkers {
         /// Why.
         reason: String,
+    },
+    /// A topic holds its publishers back for as many subscribers as it can.
+    #[error(
+        "{key} has {most} subscribers, which is as many as it waits for: drop one, or make the topic with a larger `hold_back`"
+    )]
+    TooManySubscribers {
+        /// The topic's key.
+        key: Key,
+        /// How many there can be.
+        most: u32,
     },
     /// A variable is not at the version it was expected to be at.
     #[error(

@@ -52,6 +52,7 @@
 //! | work for whoever is free: messages, each received by one of many | [`Store::queue`], [`Queue`], [`Sender`], [`Receiver`] |
 //! | streams of objects through several channels: batches, filters, aggregation, proxies | [`StreamProducer`], [`StreamConsumer`] |
 //! | work for processes that are forked, replaced and retried: futures, ordered and unordered maps | [`WorkerPool`], [`Task`], [`Worker`] |
+//! | broadcast: messages, each received by every subscriber | [`Store::topic`], [`Topic`], [`Publisher`], [`Subscriber`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
 //! | memory that was never given a name | [`RegionOptions::anonymous`], for a process and its children |
 //! | undoing what the dead left, and stating what is broken, if anything | [`Region::reap`], [`Region::check`] |
@@ -137,6 +138,8 @@ pub mod store;
 #[cfg(not(loom))]
 mod stream;
 #[cfg(not(loom))]
+mod topic;
+#[cfg(not(loom))]
 mod view;
 
 #[cfg(all(loom, test))]
@@ -158,10 +161,11 @@ mod offered {
     };
     pub use crate::region::{
         Lifespan, Loan, Pinned, QueueOptions, Reaper, Region, RegionCounters, RegionMetrics,
-        RegionOptions, RegionUsage, WaitPolicy,
+        RegionOptions, RegionUsage, TopicOptions, WaitPolicy,
     };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
     pub use crate::stream::{Metadata, StreamConsumer, StreamItem, StreamProducer};
+    pub use crate::topic::{Posts, Published, Publisher, Start, Subscriber, Topic};
     pub use crate::view::View;
 }
 

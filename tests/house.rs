@@ -97,7 +97,7 @@ const LAYERS: &[&[&str]] = &[
     &["codec"],
     &["view"],
     &["store", "proxy"],
-    &["auto", "cell", "future", "lifetime", "owned", "queue"],
+    &["auto", "cell", "future", "lifetime", "owned", "queue", "topic"],
     &["stream"],
     &["pool"],
     &["cookbook", "models"],

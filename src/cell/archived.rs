@@ -74,7 +74,7 @@ where
     TypedRef<T, C>: rkyv::Serialize<S>,
 {
     fn serialize(&self, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
-        let wire = TypedRef { reference: self.to_ref(), marker: PhantomData };
+        let wire = TypedRef { reference: self.handle.to_ref(), marker: PhantomData };
         let resolver = rkyv::Serialize::serialize(&wire, serializer)?;
         Ok((wire, resolver))
     }

@@ -36,13 +36,14 @@ impl<T: ?Sized, C: Codec<T>> Future for Changed<T, C> {
         let Self { cell, seen, listening } = self.get_mut();
         let (waker, seen) = (context.waker(), *seen);
         let outcome = cell.wait_for_change(seen, Some(Duration::ZERO));
-        listening
-            .poll(outcome, waker, || cell.store()?.variables()?.watch_change(cell.key, seen, waker))
+        listening.poll(outcome, waker, || {
+            cell.store()?.variables()?.watch_change(cell.key(), seen, waker)
+        })
     }
 }
 
 impl<T: ?Sized, C: Codec<T>> fmt::Debug for Changed<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changed").field("key", &self.cell.key).field("seen", &self.seen).finish()
+        f.debug_struct("Changed").field("key", &self.cell.key()).field("seen", &self.seen).finish()
     }
 }

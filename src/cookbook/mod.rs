@@ -11,6 +11,7 @@
 //! | one owner, who hands the object over | [`owned`] |
 //! | values that change | [`cells`] |
 //! | work for whoever is free | [`queues`] |
+//! | every message to every subscriber | [`topics`] |
 //! | streams: several channels, batches, filters, aggregation, proxies | [`streams`] |
 //! | worker processes: futures, maps, retries, programs that attach themselves | [`pools`] |
 //! | choosing a codec, and writing one | [`codecs`] |
@@ -42,3 +43,4 @@ pub mod regions;
 pub mod stores;
 pub mod streams;
 pub mod tiers;
+pub mod topics;

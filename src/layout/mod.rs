@@ -10,6 +10,7 @@ pub(crate) mod hint;
 pub(crate) mod participant;
 pub(crate) mod queue;
 pub(crate) mod slot;
+pub(crate) mod topic;
 pub(crate) mod types;
 pub(crate) mod unit;
 

@@ -22,10 +22,10 @@ pub(crate) struct Slot {
     /// The predecessor of a version, while its set is unfinished: a [`Link`]. Of a variable that was offered: a number that
     /// goes up with every offer.
     pub(crate) link: AtomicU64,
-    /// Of a version: the word it stands in, a [`Place`]. Of a message: its queue, as of a variable.
+    /// Of a version: the word it stands in, a [`Place`]. Of a message: its channel, as of a variable.
     pub(crate) place: AtomicU64,
     /// What else its state needs. Of a promise: a [`KeeperWord`]. Of an object that was offered: a number that goes up with
-    /// every offer. Of a version: its number. Those two leave the keeper's bits 0, so that who comes late with a CAS of a keeper
+    /// every offer. Of a version: its number. Of a message of a topic: its position, as a number. Those three leave the keeper's bits 0, so that who comes late with a CAS of a keeper
     /// finds none. Of a variable: a word that goes up when it changed, whose low half is a futex.
     pub(crate) extra: AtomicU64,
     /// When the lease ends, in nanoseconds of CLOCK_BOOTTIME; 0 for none, or [`EXPIRED`].
@@ -86,8 +86,8 @@ pub(crate) enum State {
     Reclaiming = 7,
     /// Names the current one of many versions.
     Variable = 8,
-    /// Messages between processes: its block is a [queue's](crate::layout::queue).
-    Queue = 9,
+    /// Messages between processes: its block is a [queue](crate::layout::queue), or a [topic](crate::layout::topic).
+    Channel = 9,
 }
 
 impl State {
@@ -102,7 +102,7 @@ impl State {
             6 => Self::Retired,
             7 => Self::Reclaiming,
             8 => Self::Variable,
-            9 => Self::Queue,
+            9 => Self::Channel,
             _ => return None,
         })
     }
@@ -116,6 +116,8 @@ pub(crate) const EVICTED: u64 = 2;
 pub(crate) const BOUND: u64 = 4;
 /// Somebody was told that no value will follow what a dead writer began: FILLING is as good as BROKEN.
 pub(crate) const DOOMED: u64 = 8;
+/// Of a version: a topic's message, which its owner published or is about to.
+pub(crate) const MESSAGE: u64 = DOOMED;
 /// Its owner gave it up for whoever adopts it, and still answers for it until then.
 pub(crate) const OFFERED: u64 = 16;
 
@@ -125,11 +127,11 @@ pub(crate) const NAMING: u64 = 32;
 /// A deadline that somebody found passed: from then on nobody gets the object, and nobody extends it.
 pub(crate) const EXPIRED: u64 = u64::MAX;
 
-/// Of what is no variable: a queue, also when it is RETIRED, and RECLAIMING until its messages are evicted.
-pub(crate) const QUEUE: u64 = NAMING;
+/// Of what is no variable: a channel, also when it is RETIRED, and RECLAIMING until its messages are evicted.
+pub(crate) const CHANNEL: u64 = NAMING;
 /// A variable, also when it is RETIRED or RECLAIMING: `block` is no block.
 pub(crate) const VARIABLE: u64 = 64;
-/// A version of a bucket or a variable, or a message: the region's own, which nobody evicts by its key.
+/// A version of a bucket or a variable, or a message of a channel: the region's own, which nobody evicts by its key.
 pub(crate) const VERSION: u64 = 128;
 
 const FLAGS: u64 = 0xff;
@@ -196,9 +198,9 @@ impl SlotWord {
         self.has(VARIABLE) && self.has(NAMING)
     }
 
-    /// Whether it is a queue, or was one whose messages are not evicted yet.
-    pub(crate) fn is_queue(self) -> bool {
-        !self.has(VARIABLE) && self.has(QUEUE)
+    /// Whether it is a channel, or was one whose messages are not evicted yet.
+    pub(crate) fn is_channel(self) -> bool {
+        !self.has(VARIABLE) && self.has(CHANNEL)
     }
 
     /// Whether it is a version of a bucket or a variable, which carries its binder's tag for the reaper.
@@ -274,7 +276,7 @@ impl fmt::Debug for SlotWord {
             .field("doomed", &self.has(DOOMED))
             .field("offered", &self.has(OFFERED))
             .field("naming", &self.is_naming())
-            .field("queue", &self.is_queue())
+            .field("channel", &self.is_channel())
             .field("variable", &self.has(VARIABLE))
             .field("version", &self.has(VERSION))
             .finish()
@@ -403,7 +405,7 @@ impl Link {
 pub(crate) enum Place {
     /// A name bucket.
     Bucket(u64),
-    /// A variable, of a generation that may be over; of a message, its queue.
+    /// A variable, of a generation that may be over; of a message, its channel.
     Variable(ObjectId),
 }
 

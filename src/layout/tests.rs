@@ -10,9 +10,10 @@ use crate::layout::hint::HintStack;
 use crate::layout::participant::{EntryWord, ParticipantEntry, ParticipantId, Presence};
 use crate::layout::queue::{EnvelopeWord, MAX_ENVELOPES, RingWord};
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link, NAMING,
-    OFFERED, ObjectId, Place, QUEUE, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
+    BOUND, CHANNEL, DOOMED, EVICTED, EXPIRED, KeeperWord, LAST_GENERATION, LAST_HANDS, Link,
+    MESSAGE, NAMING, OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
+use crate::layout::topic::{CursorWord, NO_POSITION, PostWord};
 use crate::layout::types::TypeEntry;
 use crate::layout::unit::{SPARE_CELLS, Unit, UnitEntry, UnitWord, WORDS_COMMITTED};
 
@@ -175,9 +176,10 @@ fn slot_words_and_ids_are_packed_as_documented() {
         ("EVICTED", EVICTED),
         ("BOUND", BOUND),
         ("DOOMED", DOOMED),
+        ("MESSAGE", MESSAGE),
         ("OFFERED", OFFERED),
         ("NAMING", NAMING),
-        ("QUEUE", QUEUE),
+        ("CHANNEL", CHANNEL),
         ("VARIABLE", VARIABLE),
         ("VERSION", VERSION),
     ];
@@ -211,6 +213,15 @@ fn words_of_queues_are_packed_as_documented() {
         parts("RingWord", 64),
         [("envelope", envelope), ("version", version), ("round", round)]
     );
+}
+
+#[test]
+fn words_of_topics_are_packed_as_documented() {
+    let slot = PostWord::new(0, (1 << 24) - 1).0;
+    assert_eq!(parts("PostWord", 64), [("slot", slot), ("position", !slot)]);
+    let owner = CursorWord::new(0, ParticipantId::new(0xfff - 1)).0;
+    assert_eq!(parts("CursorWord", 64), [("owner", owner), ("position", !owner)]);
+    assert_eq!(CursorWord::new(NO_POSITION, ParticipantId::new(0xfff - 1)).0, u64::MAX);
 }
 
 #[test]

@@ -16,4 +16,5 @@ mod pools;
 mod promises;
 mod queues;
 mod scene;
+mod topics;
 mod variables;

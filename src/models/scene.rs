@@ -106,7 +106,7 @@ impl Scene {
             // With its version, which is not evicted by itself.
             let Some(slot) = self.segment.slot(index) else { continue };
             let word = SlotWord(slot.word.load(crate::sync::Ordering::SeqCst));
-            if word.is(State::Variable) || word.is(State::Queue) {
+            if word.is(State::Variable) || word.is(State::Channel) {
                 assert!(actor.evict(ObjectId::new(index, word.generation())), "{word:?}");
             }
         }

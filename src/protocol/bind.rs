@@ -79,7 +79,7 @@ impl<'a> Actor<'a> {
                 && !word.has(EVICTED | DOOMED)
                 && matches!(
                     word.state(),
-                    Some(State::Pending | State::Filling | State::Variable | State::Queue)
+                    Some(State::Pending | State::Filling | State::Variable | State::Channel)
                 )
         })
     }

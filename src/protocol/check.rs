@@ -2,6 +2,7 @@
 
 mod queues;
 mod report;
+mod topics;
 
 pub use report::Report;
 
@@ -14,8 +15,8 @@ use crate::layout::class::Class;
 use crate::layout::geometry::NAME_BUCKETS;
 use crate::layout::participant::{EntryWord, ParticipantId, Presence};
 use crate::layout::slot::{
-    BOUND, EXPIRED, KeeperWord, Link, OFFERED, ObjectId, Place, Slot, SlotWord, State, VARIABLE,
-    VERSION,
+    BOUND, EXPIRED, KeeperWord, Link, MESSAGE, OFFERED, ObjectId, Place, Slot, SlotWord, State,
+    VARIABLE, VERSION,
 };
 use crate::layout::unit::{Unit, UnitWord};
 use crate::segment::Segment;
@@ -90,7 +91,7 @@ impl<'a> Walk<'a> {
         let pins = self.pins_of(index);
         let may_be_bound = word.is(State::Ready)
             || word.is(State::Variable)
-            || word.is(State::Queue) && !word.has(OFFERED);
+            || word.is(State::Channel) && !word.has(OFFERED);
         if (word.has(BOUND | OFFERED) || word.is_naming()) && !may_be_bound {
             self.blame(format!("slot {index} ({word:?}) is bound and not READY"));
         }
@@ -135,8 +136,8 @@ impl<'a> Walk<'a> {
                 self.owned(index, word, block);
             }
             State::Variable => self.variable(index, word),
-            State::Queue => {
-                self.queue(index, word);
+            State::Channel => {
+                self.channel(index, word);
                 self.owned(index, word, block);
             }
             State::Retired => {
@@ -158,9 +159,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What a bucket, a variable or a queue names.
+    /// What a bucket, a variable or a channel names.
     fn version(&mut self, index: u32, slot: &Slot, word: SlotWord) {
-        if self.is_orphan(index, word) {
+        if word.has(MESSAGE) {
+            self.post(index, slot, word);
+        } else if self.is_orphan(index, word) {
             let place = Place::from_word(slot.place.load(Ordering::SeqCst));
             self.blame(format!("slot {index} is a version of {place:?}, which does not name it"));
         }

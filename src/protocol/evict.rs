@@ -16,7 +16,7 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{
-    BOUND, DOOMED, EVICTED, NAMING, OFFERED, ObjectId, QUEUE, Slot, SlotWord, State, VARIABLE,
+    BOUND, CHANNEL, DOOMED, EVICTED, NAMING, OFFERED, ObjectId, Slot, SlotWord, State, VARIABLE,
     VERSION, WAITERS,
 };
 use crate::pins;
@@ -44,7 +44,7 @@ impl<'a> Actor<'a> {
                 Some(State::Ready) if word.has(VERSION) || self.is_over(id, slot) => return false,
                 Some(State::Ready | State::Pending | State::Broken) => retired(word),
                 Some(State::Variable) => return self.evict_variable(id),
-                Some(State::Queue) => return self.evict_queue(id),
+                Some(State::Channel) => return self.evict_channel(id),
                 Some(State::Filling) if !word.has(EVICTED) => word.with(EVICTED),
                 _ => return false,
             };
@@ -92,14 +92,14 @@ impl<'a> Actor<'a> {
     /// have been bound to another meanwhile, or to nobody.
     pub(crate) fn evict_bound(&self, index: u32, slot: &Slot, ended: ParticipantId) {
         let is_there = |word: SlotWord| {
-            matches!(word.state(), Some(State::Ready | State::Variable | State::Queue))
+            matches!(word.state(), Some(State::Ready | State::Variable | State::Channel))
         };
         self.retire_and_announce(index, slot, |word| {
             is_there(word) && word.has(BOUND) && word.is_owned_by(ended)
         });
     }
 
-    /// [`retire_if`](Self::retire_if) for what may be a variable, or a queue.
+    /// [`retire_if`](Self::retire_if) for what may be a variable, or a channel.
     pub(super) fn retire_and_announce(
         &self,
         index: u32,
@@ -110,13 +110,13 @@ impl<'a> Actor<'a> {
         let id = ObjectId::new(index, word.generation());
         // Those who wait sleep on words that only who has pinned it may change.
         let variable = word.is(State::Variable).then(|| self.pin_variable(id));
-        let queue = word.is(State::Queue).then(|| self.pin_queue(id));
+        let channel = word.is(State::Channel).then(|| self.pin_channel(id));
         let is_evicted = self.retire_if(index, slot, is_wanted);
         if let (true, Some(Ok(Some(pin)))) = (is_evicted, &variable) {
             self.announce_change(index, pin.slot);
         }
-        if let (true, Some(Ok(Some((_pin, queue))))) = (is_evicted, &queue) {
-            queue.ring_all();
+        if let (true, Some(Ok(Some((_pin, channel))))) = (is_evicted, &channel) {
+            channel.ring_all();
         }
         is_evicted
     }
@@ -167,11 +167,11 @@ impl<'a> Actor<'a> {
         Ok(None)
     }
 
-    /// Whether an object is there to be got, a variable to be read, or a queue: what says why a promise has no value is none.
+    /// Whether an object is there to be got, a variable to be read, or a channel: what says why a promise has no value is none.
     pub(crate) fn exists(&self, id: ObjectId) -> bool {
         self.segment.slot(id.slot()).is_some_and(|slot| {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
-            if word.is_in(State::Variable, id) || word.is_in(State::Queue, id) {
+            if word.is_in(State::Variable, id) || word.is_in(State::Channel, id) {
                 return true;
             }
             let is_value = word.is_ready(id)
@@ -225,12 +225,12 @@ impl<'a> Actor<'a> {
         self.return_slot(index, slot, word);
     }
 
-    /// Returns the block of a slot that nobody else uses any more; a variable's last version is evicted, and a queue's
+    /// Returns the block of a slot that nobody else uses any more; a variable's last version is evicted, and a channel's
     /// messages are. The word that the slot has then.
     #[inline]
     pub(crate) fn return_contents(&self, index: u32, slot: &Slot, word: SlotWord) -> SlotWord {
         let mut word = word;
-        if word.has(VARIABLE | QUEUE) {
+        if word.has(VARIABLE | CHANNEL) {
             if word.has(VARIABLE) {
                 self.evict_last_version(index, slot);
                 return word;

@@ -1,4 +1,4 @@
-//! What a name is bound to for as long as somebody wants it: variables and queues, made by whoever opens the name first.
+//! What a name is bound to for as long as somebody wants it: variables and channels, made by whoever opens the name first.
 //!
 //! ```text
 //! open: O1 name bound? keep that · O2 make one, BOUND to me · O3 bind the name unless it is bound; lost: evict mine, from
@@ -15,21 +15,38 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::slot::{BOUND, NAMING, ObjectId, SlotWord, State};
 use crate::sync::Ordering;
 
-/// A variable, or a queue, and of what type.
+/// What has a name, and may be sent for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Noun {
+    Variable,
+    Queue,
+    Topic,
+}
+
+impl Noun {
+    const fn state(self) -> State {
+        match self {
+            Self::Variable => State::Variable,
+            Self::Queue | Self::Topic => State::Channel,
+        }
+    }
+}
+
+/// What it is, and of what type.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
-    pub(crate) state: State,
+    pub(crate) noun: Noun,
     pub(crate) fingerprint: Fingerprint,
 }
 
-/// How errors name what is in that state and has that type.
-fn title(state: State, name: String) -> String {
-    match state {
-        State::Variable => format!("Cell<{name}>"),
-        State::Queue => format!("Queue<{name}>"),
-        State::Pending | State::Filling | State::Broken => "a promise".into(),
-        _ => name,
-    }
+/// How errors name what is that and has that type.
+fn title(noun: Noun, name: &str) -> String {
+    let noun = match noun {
+        Noun::Variable => "Cell",
+        Noun::Queue => "Queue",
+        Noun::Topic => "Topic",
+    };
+    format!("{noun}<{name}>")
 }
 
 /// What says that it goes with its maker until it has its name.
@@ -47,7 +64,7 @@ impl Actor<'_> {
     ) -> Result<ObjectId, Refusal> {
         loop {
             if let Some(id) = self.lookup(name)? {
-                if self.keep_named(id, kind.state) {
+                if self.keep_named(id, kind.noun.state()) {
                     self.expect_kind(id, kind)?;
                     return Ok(id);
                 }
@@ -56,7 +73,7 @@ impl Actor<'_> {
             }
             let id = make()?;
             match self.bind_if(name, Some(id), |before| before.is_none()) {
-                Ok(None) if self.keep_named(id, kind.state) => return Ok(id),
+                Ok(None) if self.keep_named(id, kind.noun.state()) => return Ok(id),
                 // Somebody evicted it, whoever that may be.
                 Ok(None) => {}
                 Ok(Some(_)) => drop(self.evict(id)),
@@ -85,25 +102,35 @@ impl Actor<'_> {
         false
     }
 
-    /// Refuses what is gone, or has values of another type.
+    /// Refuses what is gone, is something else, or has values of another type.
     pub(crate) fn expect_kind(&self, id: ObjectId, kind: Kind) -> Result<()> {
+        let state = kind.noun.state();
         let slot = self.segment.slot(id.slot());
-        let is_there = || {
-            slot.is_some_and(|slot| {
-                SlotWord(slot.word.load(Ordering::SeqCst)).is_in(kind.state, id)
-            })
-        };
+        let is_there =
+            || slot.is_some_and(|slot| SlotWord(slot.word.load(Ordering::SeqCst)).is_in(state, id));
         let found = is_there().then_some(slot).flatten();
         let found = found.map(|slot| slot.fingerprint.load(Ordering::Acquire));
+        let noun = self.noun_in(state, id)?;
         // That of what stands there now, if it went meanwhile.
-        let Some(found) = found.filter(|_| is_there()) else {
+        let (Some(found), Some(noun)) = (found.filter(|_| is_there()), noun) else {
             return Err(Error::NotFound { key: self.key(id) });
         };
-        if found == kind.fingerprint.get() {
+        if (found, noun) == (kind.fingerprint.get(), kind.noun) {
             return Ok(());
         }
         let found = self.name_type(Fingerprint::from_raw(found));
-        Err(self.mismatch(id, kind, title(kind.state, found)))
+        Err(self.mismatch(id, kind, title(noun, &found)))
+    }
+
+    /// What is in that state: for channels, their block says it. `None`: it is gone.
+    fn noun_in(&self, state: State, id: ObjectId) -> Result<Option<Noun>> {
+        match state {
+            State::Channel => {
+                let pin = self.pin_in(state, id)?;
+                pin.map(|pin| self.noun_of_channel(pin.slot)).transpose()
+            }
+            _ => Ok(Some(Noun::Variable)),
+        }
     }
 
     /// Refuses what is there and something else.
@@ -114,22 +141,20 @@ impl Actor<'_> {
         let found = match word.state() {
             _ if !word.is_generation_of(id) => return Ok(()),
             // It was made for the name just now, and goes on being it.
-            Some(state) if state == kind.state => return Ok(()),
-            Some(
-                state @ (State::Ready
-                | State::Pending
-                | State::Filling
-                | State::Broken
-                | State::Variable
-                | State::Queue),
-            ) => title(state, self.name_type(fingerprint)),
+            Some(state) if state == kind.noun.state() => return Ok(()),
+            Some(state @ (State::Variable | State::Channel)) => match self.noun_in(state, id)? {
+                Some(noun) => title(noun, &self.name_type(fingerprint)),
+                None => return Ok(()),
+            },
+            Some(State::Ready) => self.name_type(fingerprint),
+            Some(State::Pending | State::Filling | State::Broken) => "a promise".into(),
             _ => return Ok(()),
         };
         Err(self.mismatch(id, kind, found))
     }
 
     fn mismatch(&self, id: ObjectId, kind: Kind, found: String) -> Error {
-        let expected = title(kind.state, self.name_type(kind.fingerprint));
+        let expected = title(kind.noun, &self.name_type(kind.fingerprint));
         Error::TypeMismatch { key: self.key(id), expected, found }
     }
 }

@@ -1,6 +1,6 @@
 //! Reaping, the part that walks the region: what a dead participant left half done is finished or undone.
 //!
-//! R0 elect, ask again, DYING (participants) · R1 per slot, in this order: unfinished sets · envelopes of a queue · keeper · WRITING, FILLING,
+//! R0 elect, ask again, DYING (participants) · R1 per slot, in this order: unfinished sets · envelopes of a queue, cursors of a topic, unpublished messages · keeper · WRITING, FILLING,
 //! RECLAIMING by tag · its count = 0 · try_reclaim if RETIRED · BOUND: evict · lease over: evict · wake if WAITERS · R3 unit words · R4 the
 //! entry is vacated last (participants). Every step is an idempotent CAS: a killed reaper's work is done once more by
 //! the next one.
@@ -44,7 +44,7 @@ impl Actor<'_> {
 
     fn sweep_slot(&self, index: u32, slot: &Slot, dead: ParticipantId) {
         self.reap_version(index, slot, dead);
-        self.reap_queue(index, slot, dead);
+        self.reap_channel(index, slot, dead);
         self.reap_keeping(slot, dead);
         self.undo_half_done(index, slot, dead);
         let word = SlotWord(slot.word.load(Ordering::SeqCst));

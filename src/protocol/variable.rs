@@ -22,7 +22,7 @@ use crate::layout::slot::{
     BOUND, Link, NAMING, ObjectId, Place, Slot, SlotWord, State, VARIABLE, VERSION, WAITERS,
 };
 use crate::protocol::evict::retired;
-use crate::protocol::named::Kind;
+use crate::protocol::named::{Kind, Noun};
 use crate::protocol::pin::Pin;
 use crate::protocol::promise::announced;
 use crate::protocol::write::Writing;
@@ -105,7 +105,7 @@ impl<'a> Actor<'a> {
         name: &str,
         fingerprint: Fingerprint,
     ) -> Result<ObjectId, Refusal> {
-        let kind = Kind { state: State::Variable, fingerprint };
+        let kind = Kind { noun: Noun::Variable, fingerprint };
         self.open_named(name, kind, || {
             self.make_variable(fingerprint, |word| word.owned_by(self.me).with(BOUND | NAMING))
         })
@@ -120,7 +120,7 @@ impl<'a> Actor<'a> {
 
     /// Refuses a variable that is gone, or has values of another type.
     pub(crate) fn expect_type(&self, id: ObjectId, expected: Fingerprint) -> Result<()> {
-        self.expect_kind(id, Kind { state: State::Variable, fingerprint: expected })
+        self.expect_kind(id, Kind { noun: Noun::Variable, fingerprint: expected })
     }
 
     /// The current version.

@@ -15,17 +15,15 @@ pub use waiting::{Receiving, Sending};
 pub(crate) use message::block_of;
 
 use std::fmt;
-use std::marker::PhantomData;
-use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
 use crate::key::Key;
-use crate::proxy::{Access, ProxyRef, StoreRef};
+use crate::proxy::StoreRef;
 use crate::region::{QueueOptions, Region};
-use crate::store::{Inner, Store, registry};
+use crate::store::{Handle, Inner, Store};
 
 /// Messages from any number of producers to any number of consumers, in any processes of the host.
 ///
@@ -66,16 +64,7 @@ use crate::store::{Inner, Store, registry};
 /// # Ok::<(), inplace::Error>(())
 /// ```
 pub struct Queue<T: ?Sized, C: Codec<T> = Archive> {
-    key: Key,
-    home: Home,
-    codec: C,
-    marker: PhantomData<fn(*const T)>,
-}
-
-#[derive(Clone)]
-enum Home {
-    Open(Arc<Inner>),
-    Named(Arc<StoreRef>),
+    handle: Handle<T, C>,
 }
 
 impl<C> Store<C> {
@@ -163,7 +152,7 @@ impl<C> Store<C> {
     where
         C: Codec<T>,
     {
-        Queue { key, home: Home::Open(self.inner.clone()), codec: self.codec, marker: PhantomData }
+        Queue { handle: Handle::new(key, self.inner.clone(), self.codec) }
     }
 }
 
@@ -182,23 +171,13 @@ impl<T: ?Sized, C: Codec<T>> Queue<T, C> {
     /// The queue's key: to be evicted with others, or made a queue of by [`Store::queue_from_key`].
     #[must_use]
     pub fn key(&self) -> Key {
-        self.key
+        self.handle.key()
     }
 
     /// Where the queue is.
     #[must_use]
     pub fn store_ref(&self) -> &StoreRef {
-        match &self.home {
-            Home::Open(store) => &store.reference,
-            Home::Named(reference) => reference,
-        }
-    }
-
-    fn store(&self) -> Result<Arc<Inner>> {
-        match &self.home {
-            Home::Open(store) => Ok(store.clone()),
-            Home::Named(reference) => registry::resolve(reference, self.key),
-        }
+        self.handle.store_ref()
     }
 
     /// Makes this process a producer, until the sender is dropped or the process ends. A process may have any number of
@@ -207,9 +186,9 @@ impl<T: ?Sized, C: Codec<T>> Queue<T, C> {
     /// # Errors
     /// [`Error::NotFound`] when the queue was evicted, [`Error::TypeMismatch`] when its messages are of another type.
     pub fn sender(&self) -> Result<Sender<T, C>> {
-        let store = self.store()?;
-        let sender = region_of(&store)?.queue_sender(self.key, C::FINGERPRINT)?;
-        Ok(Sender::new(store, sender, self.codec))
+        let store = self.handle.shared_store()?;
+        let sender = region_of(&store)?.queue_sender(self.key(), C::FINGERPRINT)?;
+        Ok(Sender::new(store, sender, self.handle.codec))
     }
 
     /// Makes this process a consumer. A process may have any number of receivers, which share its messages with those of all
@@ -218,8 +197,8 @@ impl<T: ?Sized, C: Codec<T>> Queue<T, C> {
     /// # Errors
     /// As [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T, C>> {
-        let store = self.store()?;
-        let receiver = region_of(&store)?.queue_receiver(self.key, C::FINGERPRINT)?;
+        let store = self.handle.store()?;
+        let receiver = region_of(store)?.queue_receiver(self.key(), C::FINGERPRINT)?;
         Ok(Receiver::new(receiver))
     }
 
@@ -229,20 +208,20 @@ impl<T: ?Sized, C: Codec<T>> Queue<T, C> {
     /// # Errors
     /// As [`Store::evict`].
     pub fn evict(&self) -> Result<bool> {
-        self.store()?.evict(self.key)
+        self.handle.store()?.evict(self.key())
     }
 }
 
 impl<T: ?Sized, C: Codec<T>> Clone for Queue<T, C> {
     fn clone(&self) -> Self {
-        Self { key: self.key, home: self.home.clone(), codec: self.codec, marker: PhantomData }
+        Self { handle: self.handle.clone() }
     }
 }
 
 impl<T: ?Sized, C: Codec<T>> PartialEq for Queue<T, C> {
     /// Whether both are handles of the same queue.
     fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
+        self.handle == other.handle
     }
 }
 
@@ -250,21 +229,18 @@ impl<T: ?Sized, C: Codec<T>> Eq for Queue<T, C> {}
 
 impl<T: ?Sized, C: Codec<T>> fmt::Debug for Queue<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("Queue").field("key", &self.key()).finish_non_exhaustive()
     }
 }
 
 impl<T: ?Sized, C: Codec<T>> Serialize for Queue<T, C> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let store = self.store_ref().clone();
-        ProxyRef { key: self.key, access: Access::Get, store }.serialize(to)
+        self.handle.serialize(to)
     }
 }
 
 impl<'de, T: ?Sized, C: Codec<T>> Deserialize<'de> for Queue<T, C> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let ProxyRef { key, store, .. } = ProxyRef::deserialize(from)?;
-        let home = Home::Named(Arc::new(store));
-        Ok(Self { key, home, codec: C::default(), marker: PhantomData })
+        Ok(Self { handle: Handle::deserialize(from)? })
     }
 }

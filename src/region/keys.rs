@@ -30,7 +30,7 @@ impl Region {
             let word = SlotWord(slot.word.load(Ordering::SeqCst));
             let listed = match word.state()? {
                 State::Ready => !word.has(VERSION) && !actor.expire_slot(index, slot),
-                State::Variable | State::Queue => true,
+                State::Variable | State::Channel => true,
                 State::Pending | State::Filling | State::Broken => !word.has(EVICTED),
                 _ => false,
             };

@@ -17,6 +17,7 @@ mod queues;
 mod reap;
 mod reaper;
 mod table;
+mod topics;
 mod variables;
 pub(crate) mod watch;
 
@@ -30,6 +31,7 @@ pub use pinned::Pinned;
 pub use promises::Offer;
 pub use queues::{QueueOptions, WaitPolicy};
 pub use reaper::Reaper;
+pub use topics::TopicOptions;
 
 pub(crate) use crate::protocol::promise::PromiseStage;
 pub(crate) use pinned::Lent;
@@ -37,6 +39,7 @@ pub(crate) use queues::{
     Delivery, Ledger, Letter, MessageBytes, Patience, QueueLoan, QueueReceiver, QueueSender,
     Received,
 };
+pub(crate) use topics::{Broadcast, ReceivedPost, TopicPublisher, TopicSubscriber};
 
 use crate::error::Result;
 use crate::region::attachment::Attachment;

@@ -68,6 +68,13 @@ impl Pinned {
         Ok(Self { attachment, slot, id, start, len })
     }
 
+    /// The object's first bytes only.
+    #[inline]
+    pub(super) fn cut(mut self, len: usize) -> Self {
+        self.len = self.len.min(len);
+        self
+    }
+
     /// A part of the object, which is somebody's who has pinned it and lets nobody write that part meanwhile.
     #[inline]
     pub(super) fn lend(&self, (at, len): (u64, u64)) -> Result<Lent> {

@@ -145,14 +145,14 @@ impl Segment {
         }
     }
 
-    /// The first words of a block that is a queue's: for the one who has claimed it, or pinned the queue.
+    /// The first words of a block that is a channel's: for the one who has claimed it, or pinned the channel.
     #[inline]
-    pub(crate) fn queue_words(&self, block: BlockRef, count: u64) -> Result<&[AtomicU64]> {
+    pub(crate) fn channel_words(&self, block: BlockRef, count: u64) -> Result<&[AtomicU64]> {
         let len = count.saturating_mul(8);
         if !self.contains(block, len) || len > block.size() {
             return Err(outside(block, len));
         }
-        // SAFETY: just checked to lie inside the mapping, aligned to 64 bytes. These words of a queue are accessed as atomics
+        // SAFETY: just checked to lie inside the mapping, aligned to 64 bytes. These words of a channel are accessed as atomics
         // only, and its pages are committed before it is there, and stay so while it is pinned.
         Ok(unsafe {
             let data = self.data.load(Ordering::Relaxed).cast_const();

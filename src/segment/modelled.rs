@@ -27,8 +27,8 @@ use crate::sync::{AtomicU16, AtomicU32, AtomicU64, Ordering};
 /// Of which bytes loom is told together: the largest cell.
 const WATCHED: u64 = UNIT / 2;
 
-/// Words of a queue of two envelopes or three.
-const QUEUE_WORDS: u64 = 48;
+/// Words of a queue of two envelopes or three, or of a topic of a few messages.
+const CHANNEL_WORDS: u64 = 48;
 
 /// Whether pages are there. As the kernel sees it: who asks hears the latest, and no memory is ordered by it.
 #[derive(Debug, Default)]
@@ -57,8 +57,8 @@ pub(crate) struct Segment {
     block_words: Vec<Vec<AtomicU32>>,
     slots: Vec<Slot>,
     rows: Vec<Vec<AtomicU16>>,
-    /// Of the one queue of a model, which has no more.
-    queue: std::sync::OnceLock<(BlockRef, Vec<AtomicU64>)>,
+    /// Of the one channel of a model, which has no more.
+    channel: std::sync::OnceLock<(BlockRef, Vec<AtomicU64>)>,
     data: NonNull<u8>,
     watched: Vec<UnsafeCell<()>>,
     committed_units: Vec<Committed>,
@@ -121,7 +121,7 @@ impl Segment {
             block_words: many(units, || many(GRANULES_PER_UNIT / 512, AtomicU32::default)),
             slots: many(slots, Slot::default),
             rows: many(geometry.max_participants.into(), || many(slots, AtomicU16::default)),
-            queue: std::sync::OnceLock::new(),
+            channel: std::sync::OnceLock::new(),
             data: NonNull::new(data).expect("memory for a model"),
             watched: many(geometry.capacity / WATCHED, || UnsafeCell::new(())),
             committed_units: many(units, Committed::default),
@@ -198,10 +198,10 @@ impl Segment {
         &self.block_words[unit as usize][..class.cells() as usize]
     }
 
-    pub(crate) fn queue_words(&self, block: BlockRef, count: u64) -> Result<&[AtomicU64]> {
+    pub(crate) fn channel_words(&self, block: BlockRef, count: u64) -> Result<&[AtomicU64]> {
         let (first, words) =
-            self.queue.get_or_init(|| (block, many(QUEUE_WORDS, AtomicU64::default)));
-        assert!(*first == block, "a model has one queue, in one place");
+            self.channel.get_or_init(|| (block, many(CHANNEL_WORDS, AtomicU64::default)));
+        assert!(*first == block, "a model has one channel, in one place");
         Ok(&words[..count as usize])
     }
 

@@ -3,6 +3,7 @@
 mod builder;
 mod cache;
 mod config;
+mod handle;
 mod inner;
 mod observed;
 mod per_call;
@@ -16,6 +17,7 @@ pub use builder::StoreBuilder;
 pub use config::StoreConfig;
 pub use registry::Registration;
 
+pub(crate) use handle::Handle;
 pub(crate) use inner::Inner;
 pub(crate) use observed::Call;
 pub(crate) use promises::Listening;

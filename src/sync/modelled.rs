@@ -138,7 +138,7 @@ macro_rules! atomic {
 
 atomic!(AtomicU16, u16, fetch_add, fetch_sub);
 atomic!(AtomicU32, u32, fetch_add, fetch_sub, fetch_or, fetch_and, fetch_max);
-atomic!(AtomicU64, u64, fetch_add, fetch_sub, fetch_or, swap);
+atomic!(AtomicU64, u64, fetch_add, fetch_sub, fetch_or, fetch_max, swap);
 
 /// Gives way to whoever is waited for.
 pub(crate) fn pause(_: &crossbeam::utils::Backoff) {

@@ -18,6 +18,7 @@ pub mod shared;
 pub mod small_shm;
 #[cfg(target_arch = "x86_64")]
 pub mod steps;
+pub mod topics;
 
 const ROLE: &str = "INPLACE_TEST_ROLE";
 const NAME: &str = "INPLACE_TEST_NAME";

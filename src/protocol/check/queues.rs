@@ -1,35 +1,40 @@
-//! What `check()` says of queues.
+//! What `check()` says of channels, and of queues.
 
 use std::collections::HashSet;
 
 use super::Walk;
 use crate::layout::queue::{EnvelopeWord, Stage};
 use crate::layout::slot::{BOUND, ObjectId, SlotWord, State};
+use crate::protocol::channel::{Channel, Producers};
 use crate::protocol::queue::Queue;
 use crate::sync::Ordering;
 
 impl Walk<'_> {
-    /// Every envelope is as somebody who lives wants it, and has its message.
-    pub(super) fn queue(&mut self, index: u32, word: SlotWord) {
-        self.report.queues += 1;
+    /// A channel is as somebody who lives wants it.
+    pub(super) fn channel(&mut self, index: u32, word: SlotWord) {
         let id = ObjectId::new(index, word.generation());
         if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
             let owner = word.owner();
             self.blame(format!(
-                "slot {index} is a queue made for a name by {owner:?}, who is dead"
+                "slot {index} is a channel made for a name by {owner:?}, who is dead"
             ));
         }
-        match self.actor.pin_queue(id) {
-            Ok(Some((_pin, queue))) => {
-                let sent = queue.sent();
-                for envelope in 0..queue.place.shape.envelopes {
-                    self.envelope(index, (&queue, &sent), envelope);
-                }
-                self.producers(index, &queue);
-            }
+        match self.actor.pin_channel(id) {
+            Ok(Some((_pin, Channel::Queue(queue)))) => self.queue(index, &queue),
+            Ok(Some((_pin, Channel::Topic(topic)))) => self.topic(index, &topic),
             Ok(None) => {}
-            Err(error) => self.blame(format!("slot {index} is a queue that is broken: {error}")),
+            Err(error) => self.blame(format!("slot {index} is a channel that is broken: {error}")),
         }
+    }
+
+    /// Every envelope is as somebody who lives wants it, and has its message.
+    fn queue(&mut self, index: u32, queue: &Queue<'_>) {
+        self.report.queues += 1;
+        let sent = queue.sent();
+        for envelope in 0..queue.place.shape.envelopes {
+            self.envelope(index, (queue, &sent), envelope);
+        }
+        self.producers(index, &queue.producers());
     }
 
     fn envelope(&mut self, index: u32, (queue, sent): (&Queue<'_>, &HashSet<u64>), envelope: u32) {
@@ -92,11 +97,12 @@ impl Walk<'_> {
         }
     }
 
-    fn producers(&mut self, index: u32, queue: &Queue<'_>) {
+    /// Whoever produces for a channel lives.
+    pub(super) fn producers(&mut self, index: u32, producers: &Producers<'_>) {
         for p in self.segment.participants() {
-            let is_left = || queue.produces(p) && self.is_lost(Some(p));
-            if queue.produces(p) && self.stays(is_left) {
-                self.blame(format!("{p:?} produces for queue {index}, and is dead or gone"));
+            let is_left = || producers.produces(p) && self.is_lost(Some(p));
+            if producers.produces(p) && self.stays(is_left) {
+                self.blame(format!("{p:?} produces for channel {index}, and is dead or gone"));
             }
         }
     }
@@ -105,10 +111,10 @@ impl Walk<'_> {
     pub(super) fn is_message_of(&self, queue: ObjectId, object: ObjectId) -> Option<bool> {
         let slot = self.segment.slot(queue.slot())?;
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        if !word.is_generation_of(queue) || !word.is_queue() {
+        if !word.is_generation_of(queue) || !word.is_channel() {
             return None;
         }
-        if !word.is(State::Queue) {
+        if !word.is(State::Channel) {
             // Whoever reclaims it evicts its messages.
             return Some(true);
         }

@@ -28,6 +28,12 @@ pub struct Report {
     pub unacknowledged: u64,
     /// Messages that were received too often without that.
     pub dead_letters: u64,
+    /// Topics.
+    pub topics: u64,
+    /// Messages in them.
+    pub published: u64,
+    /// Subscribers that their publishers wait for.
+    pub subscribers: u64,
     /// Names that are bound.
     pub names: u64,
     /// Pins held by all participants together.
@@ -55,7 +61,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} objects ({} bound, {} leased), {} retired, {} pending, {} in progress, {} variables, {} queues ({} queued, \
-             {} unacknowledged, {} dead letters), {} names, {} pins, {} participants, {} of {} committed bytes in use",
+             {} unacknowledged, {} dead letters), {} topics ({} published, {} subscribers), {} names, {} pins, {} participants, {} of {} committed bytes in use",
             self.objects,
             self.bound,
             self.leased,
@@ -67,6 +73,9 @@ impl fmt::Display for Report {
             self.queued,
             self.unacknowledged,
             self.dead_letters,
+            self.topics,
+            self.published,
+            self.subscribers,
             self.names,
             self.pins,
             self.participants,

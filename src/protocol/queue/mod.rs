@@ -22,7 +22,7 @@
 //! fewer than there are envelopes, for who sends owns one, too; so what a sender overwrites was received. And while a sender
 //! lives, OWNED says as well as QUEUED that a message was sent: the ring does.
 //!
-//! The queue is a slot in state QUEUE whose block is all of this, pinned by every handle. Evicted, it is RETIRED, and its
+//! The queue is a slot in state CHANNEL whose block is all of this, pinned by every handle. Evicted, it is RETIRED, and its
 //! messages are evicted by who reclaims it.
 
 mod ledger;
@@ -40,15 +40,14 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::queue::{
-    ENVELOPES, EnvelopeWord, INLINE, ITEMS, MAX_DELIVERIES, MAX_ENVELOPES, OBJECT, ONE_RING,
-    OPENED, PARTICIPANTS, RETURNED, RING, ROOM, RingWord, SLEEPERS, Shape, Stage, WORD,
+    ENVELOPES, EnvelopeWord, INLINE, ITEMS, MAX_DELIVERIES, MAX_ENVELOPES, OPENED, PARTICIPANTS,
+    RETURNED, RING, ROOM, RingWord, Shape, Stage, WORD,
 };
-use crate::layout::slot::{BOUND, ObjectId, QUEUE, Slot, SlotWord, State};
-use crate::protocol::evict::retired;
-use crate::protocol::named::Kind;
+use crate::layout::slot::{BOUND, ObjectId, Slot, SlotWord, State};
+use crate::protocol::channel::{self, Producers};
+use crate::protocol::named::{Kind, Noun};
 use crate::protocol::pin::Pin;
 use crate::sync::{AtomicU64, Ordering};
-use crate::sys::futex;
 
 /// Where a queue is; it stays there while it is pinned.
 #[derive(Clone, Copy, Debug)]
@@ -102,8 +101,8 @@ impl<'a> Actor<'a> {
         fingerprint: Fingerprint,
         shape: Shape,
     ) -> Result<ObjectId, Refusal> {
-        self.open_named(name, Kind { state: State::Queue, fingerprint }, || {
-            self.make_queue(fingerprint, shape, |word| word.owned_by(self.me).with(BOUND))
+        self.open_named(name, Kind { noun: Noun::Queue, fingerprint }, || {
+            self.make_queue(fingerprint, shape, |word| self.naming_channel(word))
         })
     }
 
@@ -113,32 +112,23 @@ impl<'a> Actor<'a> {
         shape: Shape,
         word: impl Fn(SlotWord) -> SlotWord,
     ) -> Result<ObjectId, Refusal> {
-        let writing = self.start_writing(shape.bytes())?;
-        self.commit_block(writing.claimed.index, writing.block)?;
-        let words = self.segment.queue_words(writing.block, shape.words())?;
-        for (at, word) in words.iter().enumerate() {
-            let value = match at {
-                ENVELOPES => shape.envelopes.into(),
-                RING => shape.ring.into(),
-                INLINE => shape.inline.into(),
-                MAX_DELIVERIES => shape.max_deliveries.into(),
-                PARTICIPANTS => shape.participants.into(),
-                _ => 0,
-            };
-            word.store(value, Ordering::Relaxed);
-        }
-        let queue = SlotWord::new(writing.claimed.word.generation(), State::Queue).with(QUEUE);
-        Ok(writing.publish_as(word(queue), shape.bytes(), fingerprint))
+        let mut head = [0; PRELUDE as usize];
+        head[ENVELOPES] = shape.envelopes.into();
+        head[RING] = shape.ring.into();
+        head[INLINE] = shape.inline.into();
+        head[MAX_DELIVERIES] = shape.max_deliveries.into();
+        head[PARTICIPANTS] = shape.participants.into();
+        self.make_channel(fingerprint, (shape.bytes(), shape.words()), &head, word)
     }
 
     /// Refuses a queue that is gone, or has messages of another type.
     pub(crate) fn expect_queue(&self, id: ObjectId, fingerprint: Fingerprint) -> Result<()> {
-        self.expect_kind(id, Kind { state: State::Queue, fingerprint })
+        self.expect_kind(id, Kind { noun: Noun::Queue, fingerprint })
     }
 
     /// Pins a queue; `None` when it is gone.
     pub(crate) fn pin_queue(&self, id: ObjectId) -> Result<Option<(Pin<'a>, Queue<'a>)>> {
-        let Some(pin) = self.pin_in(State::Queue, id)? else { return Ok(None) };
+        let Some(pin) = self.pin_in(State::Channel, id)? else { return Ok(None) };
         let place = self.place_of_queue(id, pin.slot)?;
         let queue = self.at_queue(place, pin.slot)?;
         Ok(Some((pin, queue)))
@@ -147,14 +137,14 @@ impl<'a> Actor<'a> {
     /// A queue that the caller has pinned, or is reclaiming.
     #[inline]
     pub(crate) fn at_queue(&self, place: QueuePlace, slot: &'a Slot) -> Result<Queue<'a>> {
-        let words = self.segment.queue_words(place.block, place.shape.words())?;
+        let words = self.segment.channel_words(place.block, place.shape.words())?;
         Ok(Queue { actor: *self, slot, place, words })
     }
 
     /// Where a queue says it is, and how large: believed as far as its block reaches.
     pub(super) fn place_of_queue(&self, id: ObjectId, slot: &Slot) -> Result<QueuePlace> {
         let block = BlockRef(slot.block.load(Ordering::Relaxed));
-        let head = self.segment.queue_words(block, PRELUDE)?;
+        let head = self.segment.channel_words(block, PRELUDE)?;
         let word = |at: usize| head[at].load(Ordering::Relaxed);
         let [envelopes, ring, inline, deliveries, participants] =
             [ENVELOPES, RING, INLINE, MAX_DELIVERIES, PARTICIPANTS].map(word);
@@ -177,51 +167,6 @@ impl<'a> Actor<'a> {
             return Err(Error::corrupt(what));
         }
         Ok(QueuePlace { id, block, shape })
-    }
-
-    /// E1 for a queue: its messages go with it, once nobody has a handle of it.
-    #[cold]
-    pub(crate) fn evict_queue(&self, id: ObjectId) -> bool {
-        // Pinned, for its bells.
-        let Ok(Some((_pin, queue))) = self.pin_queue(id) else { return false };
-        let mut word = SlotWord(queue.slot.word.load(Ordering::SeqCst));
-        while word.is_in(State::Queue, id) {
-            let next = retired(word);
-            match queue.slot.word.compare_exchange(
-                word.0,
-                next.0,
-                Ordering::SeqCst,
-                Ordering::SeqCst,
-            ) {
-                Ok(_) => {
-                    queue.ring_all();
-                    return true;
-                }
-                Err(found) => word = SlotWord(found),
-            }
-        }
-        false
-    }
-
-    /// C6 for a queue that is RECLAIMING by this participant: evicts its messages, and takes QUEUE out of the word. From then
-    /// on the block may be another's.
-    #[cold]
-    pub(crate) fn evict_messages(&self, index: u32, slot: &Slot, word: SlotWord) -> SlotWord {
-        let id = ObjectId::new(index, word.generation());
-        if let Ok(place) = self.place_of_queue(id, slot)
-            && let Ok(words) = self.segment.queue_words(place.block, place.shape.words())
-        {
-            for envelope in 0..place.shape.envelopes {
-                let object = words[place.shape.envelope(envelope, OBJECT)].load(Ordering::SeqCst);
-                if let Some(object) = ObjectId::from_word(object) {
-                    self.evict_named(object);
-                }
-            }
-        }
-        let bare = word.without(QUEUE);
-        // Who finds QUEUE evicts the messages again; so it goes before the block does.
-        slot.word.store(bare.0, Ordering::SeqCst);
-        bare
     }
 }
 
@@ -279,7 +224,7 @@ impl<'a> Queue<'a> {
     /// Whether it was not evicted.
     #[inline]
     pub(crate) fn is_there(&self) -> bool {
-        SlotWord(self.slot.word.load(Ordering::SeqCst)).is_in(State::Queue, self.place.id)
+        SlotWord(self.slot.word.load(Ordering::SeqCst)).is_in(State::Channel, self.place.id)
     }
 
     /// Refuses a queue that was evicted.
@@ -299,38 +244,28 @@ impl<'a> Queue<'a> {
         envelopes.any(|envelope| !self.load_envelope(envelope).is(Stage::Empty))
     }
 
+    pub(in crate::protocol) fn producers(&self) -> Producers<'a> {
+        let start = self.place.shape.producer(ParticipantId::new(0));
+        let words = &self.words[start..][..self.place.shape.participants as usize];
+        Producers { segment: self.actor.segment, words, opened: self.word(OPENED) }
+    }
+
     /// Counts a producer of this participant's.
     pub(crate) fn add_producer(&self) {
-        let producer = self.word(self.place.shape.producer(self.actor.me));
-        producer.fetch_add(1, Ordering::SeqCst);
-        self.word(OPENED).fetch_add(1, Ordering::SeqCst);
+        self.producers().add(self.actor.me);
     }
 
     /// Counts one down; the last one's end is the end of the stream.
     pub(crate) fn remove_producer(&self) {
-        let producer = self.word(self.place.shape.producer(self.actor.me));
         // Whoever waits for the end sees that nobody produces, or is woken.
-        if producer.fetch_sub(1, Ordering::SeqCst) == 1 {
+        if self.producers().remove(self.actor.me) {
             self.ring(QueueBell::Items);
         }
     }
 
     /// Whether somebody produced, and nobody does any more: then what a look finds from now on is all there is.
     pub(crate) fn has_no_producer(&self) -> bool {
-        let opened = || self.word(OPENED).load(Ordering::SeqCst);
-        let mut before = opened();
-        while before != 0 && !self.actor.segment.participants().any(|p| self.produces(p)) {
-            // Who began meanwhile may have been overlooked, and have let another end.
-            match opened() {
-                now if now == before => return true,
-                now => before = now,
-            }
-        }
-        false
-    }
-
-    pub(super) fn produces(&self, participant: ParticipantId) -> bool {
-        self.word(self.place.shape.producer(participant)).load(Ordering::SeqCst) != 0
+        self.producers().are_none_left()
     }
 
     #[inline]
@@ -344,25 +279,19 @@ impl<'a> Queue<'a> {
     /// Wakes those who sleep on a bell, if there are some.
     #[inline]
     pub(crate) fn ring(&self, bell: QueueBell) {
-        let word = self.bell(bell);
-        let found = word.load(Ordering::SeqCst);
-        if found & SLEEPERS != 0 {
-            ring_sleepers(word, found);
-        }
+        channel::ring(self.bell(bell));
     }
 
-    /// Wakes everybody, whatever the bells hold: somebody may have been killed between a ring and its wake.
+    /// Wakes everybody, whatever the bells hold.
     pub(in crate::protocol) fn ring_all(&self) {
         for bell in [QueueBell::Items, QueueBell::Room] {
-            self.bell(bell).fetch_add(ONE_RING, Ordering::SeqCst);
-            futex::wake_low(self.bell(bell), u32::MAX >> 1);
+            channel::ring_whatever(self.bell(bell));
         }
     }
 
     /// Z1: what to sleep on, and as long as it is what.
     pub(crate) fn listen(&self, bell: QueueBell) -> (&'a AtomicU64, u32) {
-        let word = self.bell(bell);
-        (word, (word.fetch_or(SLEEPERS, Ordering::SeqCst) | SLEEPERS) as u32)
+        channel::listen(self.bell(bell))
     }
 
     /// How often messages were given back.
@@ -373,17 +302,5 @@ impl<'a> Queue<'a> {
 
     fn announce_return(&self) {
         self.word(RETURNED).fetch_add(1, Ordering::SeqCst);
-    }
-}
-
-#[cold]
-fn ring_sleepers(word: &AtomicU64, found: u64) {
-    let mut found = found;
-    while found & SLEEPERS != 0 {
-        let rung = found.wrapping_add(ONE_RING) & !SLEEPERS;
-        match word.compare_exchange(found, rung, Ordering::SeqCst, Ordering::SeqCst) {
-            Ok(_) => return futex::wake_low(word, u32::MAX >> 1),
-            Err(other) => found = other,
-        }
     }
 }

@@ -13,53 +13,33 @@
 use std::collections::HashSet;
 
 use super::Queue;
-use crate::actor::Actor;
-use crate::error::Error;
 use crate::layout::participant::ParticipantId;
 use crate::layout::queue::{EnvelopeWord, OBJECT, RingWord, Stage};
-use crate::layout::slot::{ObjectId, Slot, SlotWord, State};
+use crate::layout::slot::ObjectId;
 use crate::participants;
 use crate::sync::Ordering;
 
-impl Actor<'_> {
-    /// Finishes or undoes what a dead participant did to a queue. Before its counts are cleared.
-    #[inline]
-    pub(crate) fn reap_queue(&self, index: u32, slot: &Slot, dead: ParticipantId) {
-        let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        if word.is(State::Queue) {
-            self.reap_queue_of(ObjectId::new(index, word.generation()), dead);
-        }
-    }
-
-    #[cold]
-    fn reap_queue_of(&self, id: ObjectId, dead: ParticipantId) {
-        let pinned = self.pin_queue(id);
-        let queue = match &pinned {
-            Ok(Some((_, queue))) => Some(*queue),
-            // The dead has pinned it, as often as can be counted.
-            Err(Error::TooManyViews { .. }) => self.pinned_queue(id),
-            _ => None,
-        };
-        // Of a queue that is corrupt, nothing is believed.
-        let Some(queue) = queue else { return };
-        queue.settle_sent(dead);
-        let is_any_abandoned = queue.settle_envelopes(dead);
-        if is_any_abandoned {
-            queue.announce_return();
-        }
-        queue.word(queue.place.shape.producer(dead)).store(0, Ordering::SeqCst);
-        queue.ring_all();
-    }
-}
-
-impl<'a> Actor<'a> {
-    fn pinned_queue(&self, id: ObjectId) -> Option<Queue<'a>> {
-        let slot = self.segment.slot(id.slot())?;
-        self.at_queue(self.place_of_queue(id, slot).ok()?, slot).ok()
-    }
-}
-
 impl Queue<'_> {
+    /// Q1 to Q5.
+    pub(in crate::protocol) fn reap(&self, dead: ParticipantId) {
+        self.settle_sent(dead);
+        let is_any_abandoned = self.settle_envelopes(dead);
+        if is_any_abandoned {
+            self.announce_return();
+        }
+        self.producers().of(dead).store(0, Ordering::SeqCst);
+        self.ring_all();
+    }
+
+    /// C6: whatever the envelopes name.
+    pub(in crate::protocol) fn evict_objects(&self) {
+        for envelope in 0..self.place.shape.envelopes {
+            if let Some(object) = self.object_of(envelope) {
+                self.actor.evict_named(object);
+            }
+        }
+    }
+
     /// Q1.
     fn settle_sent(&self, dead: ParticipantId) {
         for position in 0..u64::from(self.place.shape.ring) {

@@ -12,6 +12,7 @@ pub(crate) use delivery::{Delivery, MessageBytes};
 pub(crate) use ledger::Ledger;
 pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
+pub(super) use wait::wait_longer;
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
@@ -38,12 +39,16 @@ pub(super) struct QueueHandle {
 
 /// Which process something belongs to: a forked child is another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Owner {
+pub(super) struct Owner {
     me: ParticipantId,
     incarnation: u64,
 }
 
 impl Owner {
+    pub(super) fn new(attachment: &Attachment, me: ParticipantId) -> Self {
+        Self { me, incarnation: attachment.identity.incarnation() }
+    }
+
     #[inline]
     fn is_this_process(self, attachment: &Attachment) -> bool {
         attachment.me_unless_severed() == Some(self.me)
@@ -51,7 +56,11 @@ impl Owner {
     }
 
     #[inline]
-    fn actor<'a>(self, attachment: &'a Attachment, token: &'static str) -> Result<Actor<'a>> {
+    pub(super) fn actor<'a>(
+        self,
+        attachment: &'a Attachment,
+        token: &'static str,
+    ) -> Result<Actor<'a>> {
         if self.is_this_process(attachment) {
             Ok(attachment.actor_as(self.me))
         } else {
@@ -123,7 +132,7 @@ impl Region {
     fn queue_handle(&self, key: Key, fingerprint: Fingerprint) -> Result<QueueHandle> {
         let id = self.object_id(key)?;
         let actor = self.attachment.actor()?;
-        let owner = Owner { me: actor.me, incarnation: self.attachment.identity.incarnation() };
+        let owner = Owner::new(self.attachment, actor.me);
         actor.expect_queue(id, fingerprint)?;
         let found = actor.pin_queue(id).map_err(|error| with_key(error, key))?;
         let (pin, queue) = found.ok_or(Error::NotFound { key })?;

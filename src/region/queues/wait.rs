@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use super::{QueueHandle, WaitPolicy};
 use crate::error::Result;
 use crate::protocol::queue::QueueBell;
+use crate::region::attachment::Attachment;
 use crate::region::promises::SLICE;
 use crate::region::reap;
+use crate::sync::AtomicU64;
 use crate::sys::futex;
 
 /// How long to wait, and how.
@@ -19,7 +21,7 @@ pub(crate) struct Patience {
 
 impl Patience {
     /// How long somebody has waited who has given up; `None`: he was not to wait.
-    pub(super) fn waited(&self) -> Option<Duration> {
+    pub(in crate::region) fn waited(&self) -> Option<Duration> {
         self.limit.filter(|limit| !limit.is_zero())
     }
 }
@@ -39,52 +41,56 @@ impl QueueHandle {
         match look()? {
             Some(found) => Ok(Some(found)),
             None if patience.limit == Some(Duration::ZERO) => Ok(None),
-            None => self.wait_longer(bell, patience, look),
+            None => {
+                let listen = || Ok(self.queue()?.listen(bell));
+                wait_longer(self.attachment(), patience, listen, look)
+            }
         }
     }
+}
 
-    #[inline(never)]
-    fn wait_longer<R>(
-        &self,
-        bell: QueueBell,
-        patience: &Patience,
-        mut look: impl FnMut() -> Result<Option<R>>,
-    ) -> Result<Option<R>> {
-        let started = Instant::now();
-        let left = |elapsed: Duration| match patience.limit {
-            None => SLICE,
-            Some(limit) => limit.saturating_sub(elapsed),
-        };
-        let (spins, mut reaped) = (patience.policy.spins(), Duration::ZERO);
-        while spins.is_none_or(|time| started.elapsed() < time) {
-            for _ in 0..LOOKS {
-                std::hint::spin_loop();
-                if let Some(found) = look()? {
-                    return Ok(Some(found));
-                }
-            }
-            let elapsed = started.elapsed();
-            if left(elapsed).is_zero() {
-                return Ok(None);
-            }
-            // Whoever was to send, or to acknowledge, may have died.
-            if elapsed - reaped >= SLICE {
-                reap::reap_dead(self.attachment())?;
-                reaped = elapsed;
-            }
-        }
-        loop {
-            let (word, heard) = self.queue()?.listen(bell);
+/// What `look` finds that has found nothing yet; `listen` says what to sleep on.
+#[inline(never)]
+pub(in crate::region) fn wait_longer<'a, R>(
+    attachment: &Attachment,
+    patience: &Patience,
+    listen: impl Fn() -> Result<(&'a AtomicU64, u32)>,
+    mut look: impl FnMut() -> Result<Option<R>>,
+) -> Result<Option<R>> {
+    let started = Instant::now();
+    let left = |elapsed: Duration| match patience.limit {
+        None => SLICE,
+        Some(limit) => limit.saturating_sub(elapsed),
+    };
+    let (spins, mut reaped) = (patience.policy.spins(), Duration::ZERO);
+    while spins.is_none_or(|time| started.elapsed() < time) {
+        for _ in 0..LOOKS {
+            std::hint::spin_loop();
             if let Some(found) = look()? {
                 return Ok(Some(found));
             }
-            let left = left(started.elapsed());
-            if left.is_zero() {
-                return Ok(None);
-            }
-            if !futex::wait_low(word, heard, Some(left.min(SLICE))) {
-                reap::reap_dead(self.attachment())?;
-            }
+        }
+        let elapsed = started.elapsed();
+        if left(elapsed).is_zero() {
+            return Ok(None);
+        }
+        // Whoever was to send, or to acknowledge, may have died.
+        if elapsed - reaped >= SLICE {
+            reap::reap_dead(attachment)?;
+            reaped = elapsed;
+        }
+    }
+    loop {
+        let (word, heard) = listen()?;
+        if let Some(found) = look()? {
+            return Ok(Some(found));
+        }
+        let left = left(started.elapsed());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        if !futex::wait_low(word, heard, Some(left.min(SLICE))) {
+            reap::reap_dead(attachment)?;
         }
     }
 }

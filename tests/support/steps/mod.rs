@@ -12,4 +12,5 @@ pub mod queues;
 pub mod script;
 pub mod stop;
 pub mod sweep;
+pub mod topics;
 pub mod traced;

@@ -66,6 +66,12 @@ impl Peek {
         self.word(self.data + block * 64 + 8 * (80 + 8 + 8 + 8 * envelope))
     }
 
+    /// The word of the first position of a topic that waits for nobody, of as many participants.
+    pub fn post(&self, topic: Key) -> Word {
+        let block = Word(self.slot(topic).0 + 8).get() & ((1 << 38) - 1);
+        self.word(self.data + block * 64 + 8 * (64 + 8))
+    }
+
     /// What a variable names: the key's object of its current version.
     pub fn current(&self, variable: Key) -> Word {
         Word(self.slot(variable).0 + 8)

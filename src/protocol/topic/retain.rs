@@ -1,0 +1,114 @@
+//! What a topic keeps: the oldest messages are dropped when they are too old, or all together too large.
+
+use std::collections::VecDeque;
+
+use super::Topic;
+use crate::error::Result;
+use crate::layout::topic::OLDEST;
+use crate::sync::Ordering;
+
+/// Lengths of messages that somebody has looked at, so that each is looked at once.
+#[derive(Debug, Default)]
+pub(crate) struct Window {
+    first: u64,
+    lengths: VecDeque<u64>,
+    sum: u64,
+}
+
+impl Topic<'_> {
+    /// D1 to D5: drops what is beyond the limits, as far as every subscriber that is waited for has received it; how much.
+    pub(crate) fn drop_oldest(&self, window: &mut Window) -> Result<u64> {
+        let shape = &self.place.shape;
+        let mut dropped = self.drop_old()?;
+        if shape.max_bytes != 0 {
+            dropped += self.drop_large(window)?;
+        }
+        Ok(dropped)
+    }
+
+    /// The oldest position that may be there.
+    fn oldest(&self, tail: u64) -> u64 {
+        let reach = tail.saturating_sub(self.place.shape.ring());
+        self.word(OLDEST).load(Ordering::SeqCst).clamp(reach, tail)
+    }
+
+    /// The same, of what is too old.
+    pub(super) fn drop_old(&self) -> Result<u64> {
+        if self.place.shape.max_age == 0 {
+            return Ok(0);
+        }
+        let tail = self.load_tail();
+        let mut dropped = 0;
+        for position in self.oldest(tail)..tail {
+            let is_there = match self.pin_at(position)? {
+                Some(pin) if !self.is_too_old(&pin)? => break,
+                found => found.is_some(),
+            };
+            if !self.drop_at(position) {
+                break;
+            }
+            dropped += u64::from(is_there);
+        }
+        Ok(dropped)
+    }
+
+    fn drop_large(&self, window: &mut Window) -> Result<u64> {
+        let tail = self.find_tail()?.0;
+        let mut dropped = 0;
+        self.look(window, tail);
+        while window.sum > self.place.shape.max_bytes
+            && window.lengths.len() > 1
+            && self.drop_at(window.first)
+        {
+            dropped += 1;
+            window.pass();
+        }
+        Ok(dropped)
+    }
+
+    /// Lengths of what was published since.
+    fn look(&self, window: &mut Window, tail: u64) {
+        let oldest = self.oldest(tail);
+        while window.first < oldest && !window.lengths.is_empty() {
+            window.pass();
+        }
+        if window.lengths.is_empty() {
+            window.first = oldest;
+        }
+        for position in window.first + window.lengths.len() as u64..tail {
+            let len = self.length(position);
+            window.lengths.push_back(len);
+            window.sum += len;
+        }
+    }
+
+    /// The length of a message, 0 if it is not there.
+    fn length(&self, position: u64) -> u64 {
+        let post = self.load_post(position);
+        let found = post.is_at(position).then(|| self.message(post, position)).flatten();
+        let Some((slot, word)) = found else { return 0 };
+        let len = slot.len.load(Ordering::Relaxed);
+        // Its own only if it is there still.
+        if slot.word.load(Ordering::SeqCst) == word.0 { len } else { 0 }
+    }
+
+    /// D3 to D5: makes sure that the message of a position is not there any more; `false`: it is wanted.
+    pub(crate) fn drop_at(&self, position: u64) -> bool {
+        let post = self.load_post(position);
+        if post.is_at(position) {
+            if self.is_wanted(position) {
+                return false;
+            }
+            self.evict_post(post, position);
+        }
+        self.word(OLDEST).fetch_max(position + 1, Ordering::SeqCst);
+        true
+    }
+}
+
+impl Window {
+    fn pass(&mut self) {
+        self.first += 1;
+        self.sum -= self.lengths.pop_front().unwrap_or_default();
+    }
+}
