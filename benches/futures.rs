@@ -271,14 +271,17 @@ fn wait_for(future: &Future<Bytes, Raw>, is_awaited: bool) {
     assert_eq!(value.expect("it is set")[0], 7);
 }
 
-/// This process has the pages mapped where the values will be, and the promises are: a fault is no part of a wake-up.
+/// This process has the pages mapped, to write and to read, where values will be, and promises are: a fault is no part of a
+/// wake-up.
 fn touch(region: &Region, promised: &[Future<Bytes, Raw>]) {
     for future in promised {
         assert!(future.try_get().expect("it is promised").is_none());
     }
-    let keys: Vec<_> =
-        (0..4 * TURNS).map(|_| region.put(&[7; 64]).expect("there is room")).collect();
-    keys.into_iter().for_each(|key| assert!(region.evict(key).expect("it is there")));
+    let key = region.put(&[7; 4 << 20]).expect("there is room");
+    let pinned = region.get(key).expect("the region is open").expect("it is there");
+    assert!(pinned.iter().step_by(4096).all(|byte| *byte == 7));
+    drop(pinned);
+    assert!(region.evict(key).expect("it is there"));
 }
 
 fn promised(processor: usize, is_awaited: bool) -> Vec<f64> {

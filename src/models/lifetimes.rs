@@ -124,11 +124,10 @@ fn a_late_adopter_takes_nothing_of_whoever_has_the_senders_number_now() {
     });
 }
 
-#[test]
-fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
-    explore_handing_over("adopt, with a used token | adopt, offer, adopt", 3, || {
+pub(super) fn loses_it_to_no_used_token(name: &str, own: fn(&Actor<'_>) -> ObjectId) {
+    explore_handing_over(name, 3, move || {
         let scene = Scene::new(size(3));
-        let id = put_bound(&scene.actor(2));
+        let id = own(&scene.actor(2));
         let first = scene.actor(2).offer_bond(id).unwrap();
         let late = spawn(&scene, move |s| s.actor(1).adopt_bond(id, first));
         // It goes round, and comes back to who offered it first.
@@ -147,10 +146,14 @@ fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
 }
 
 #[test]
-fn a_used_token_is_not_taken_for_a_later_one_once_it_was_refused() {
-    explore_handing_over("adopt, twice, with a used token | offer", 3, || {
+fn an_owner_who_has_it_back_loses_it_to_no_used_token() {
+    loses_it_to_no_used_token("adopt, with a used token | adopt, offer, adopt", put_bound);
+}
+
+pub(super) fn takes_no_used_token_for_a_later_one(name: &str, own: fn(&Actor<'_>) -> ObjectId) {
+    explore_handing_over(name, 3, move || {
         let scene = Scene::new(size(2));
-        let id = put_bound(&scene.actor(0));
+        let id = own(&scene.actor(0));
         let first = scene.actor(0).offer_bond(id).unwrap();
         scene.actor(0).adopt_bond(id, first).unwrap();
         let late = spawn(&scene, move |s| s.actor(1).adopt_bond(id, first));
@@ -159,6 +162,11 @@ fn a_used_token_is_not_taken_for_a_later_one_once_it_was_refused() {
         scene.actor(1).adopt_bond(id, second).unwrap();
         scene.assert_all_returns();
     });
+}
+
+#[test]
+fn a_used_token_is_not_taken_for_a_later_one_once_it_was_refused() {
+    takes_no_used_token_for_a_later_one("adopt, twice, with a used token | offer", put_bound);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Variables that are bound: set by their owner, handed over, evicted with it.
 
+use super::lifetimes::{loses_it_to_no_used_token, takes_no_used_token_for_a_later_one};
 use super::scene::{Deaths, Scene, Size, explore, explore_deaths, mortal, spawn};
 use super::variables::{new, number, read, set, try_set, wait};
 use crate::actor::{Actor, Refusal};
@@ -13,7 +14,7 @@ fn size(participants: u32) -> Size {
 
 /// A variable that is bound to the participant, with a version.
 fn own(actor: &Actor<'_>, value: u64) -> ObjectId {
-    let id = actor.new_bound_variable(Fingerprint::BYTES).expect("a slot is free");
+    let id = own_unset(actor);
     assert_eq!(set(actor, id, value), Some(1));
     id
 }
@@ -38,7 +39,7 @@ fn unless_refused(set: Result<u64, Refusal>) -> Option<u64> {
 
 /// A variable that is bound to the participant, with a version without a block.
 fn own_empty(actor: &Actor<'_>) -> ObjectId {
-    let id = actor.new_bound_variable(Fingerprint::BYTES).expect("a slot is free");
+    let id = own_unset(actor);
     assert_eq!(update_empty(actor, id), Some(1));
     id
 }
@@ -66,6 +67,23 @@ fn of_two_who_adopt_a_variable_one_sets_it() {
         assert_eq!(number(&scene.actor(2), id), Some(2));
         scene.assert_all_returns();
     });
+}
+
+/// A variable that is bound to the participant, and was never set.
+fn own_unset(actor: &Actor<'_>) -> ObjectId {
+    actor.new_bound_variable(Fingerprint::BYTES).expect("a slot is free")
+}
+
+#[test]
+fn an_owner_who_has_a_variable_back_loses_it_to_no_used_token() {
+    let name = "adopt a variable, with a used token | adopt, offer, adopt";
+    loses_it_to_no_used_token(name, own_unset);
+}
+
+#[test]
+fn a_used_token_of_a_variable_is_not_taken_for_a_later_one() {
+    let name = "adopt a variable, twice, with a used token | offer";
+    takes_no_used_token_for_a_later_one(name, own_unset);
 }
 
 #[test]

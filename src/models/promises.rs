@@ -162,6 +162,18 @@ fn a_failed_promise_seems_there_to_nobody_though_its_slot_is_used_again() {
 }
 
 #[test]
+fn a_promise_that_fails_is_there_at_no_instant() {
+    explore_handing_over("exists | fail", 2, || {
+        let (scene, id) = promised(PAIR);
+        let other = spawn(&scene, move |s| s.actor(1).exists(id));
+        let kind = (0, Fingerprint::CANCELLED);
+        scene.actor(0).set_with(id, kind, &mut |_| Ok(())).unwrap();
+        assert!(!other.join().unwrap());
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_promise_given_up_while_its_keeper_is_reaped_is_broken() {
     explore("abort | keeper dies, reap | wait", 2, || {
         let scene = Scene::new(THREE);

@@ -1,6 +1,8 @@
 //! Queues: send, receive, acknowledge, give back, close, evict, reap.
 
-use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, mortal, spawn};
+use super::scene::{
+    Deaths, HALF, Scene, Size, explore, explore_deaths, explore_handing_over, mortal, spawn,
+};
 use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::queue::Shape;
@@ -123,6 +125,52 @@ fn what_one_sends_another_receives_in_order_and_whole() {
 }
 
 #[test]
+fn what_is_received_is_whole() {
+    explore_handing_over("send | receive once", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let sender = spawn(&scene, move |s| assert!(send(&s.actor(1), id, 1)));
+        let found = try_receive(&scene.actor(0), id);
+        assert!([Found::Message(1, 1), Found::Nothing].contains(&found), "{found:?}");
+        sender.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+/// Head, tail and ring word have gone on by two rounds when somebody who knows of neither comes.
+fn comes_two_rounds_later(name: &str, late: fn(&Actor<'_>, ObjectId)) {
+    explore_handing_over(name, 2, move || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let two_rounds = spawn(&scene, move |s| {
+            for value in [1, 2] {
+                send(&s.actor(1), id, value);
+                try_receive(&s.actor(1), id);
+            }
+        });
+        late(&scene.actor(0), id);
+        two_rounds.join().unwrap();
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_receiver_that_comes_two_rounds_later_finds_a_message_or_nothing() {
+    comes_two_rounds_later("send and receive, twice | receive", |actor, id| {
+        let found = try_receive(actor, id);
+        let may_be = [Found::Message(1, 1), Found::Message(2, 1), Found::Nothing];
+        assert!(may_be.contains(&found), "{found:?}");
+    });
+}
+
+#[test]
+fn a_sender_that_comes_two_rounds_later_sends_or_finds_no_room() {
+    comes_two_rounds_later("send and receive, twice | send", |actor, id| {
+        let _ = send(actor, id, 3);
+    });
+}
+
+#[test]
 fn of_two_senders_both_send_and_nothing_is_lost() {
     explore("send | send", 2, || {
         let scene = Scene::new(SIZE);
@@ -218,6 +266,20 @@ fn a_receiver_of_an_evicted_queue_hears_of_it_and_its_message_goes() {
         let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
         assert!(scene.actor(0).evict(id));
         assert_eq!(receiver.join().unwrap(), Found::Gone);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_receiver_that_sleeps_when_its_queue_is_evicted_is_woken() {
+    explore_handing_over("evict, pinned | receive", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let pinned = scene.actor(0).pin_queue(id).unwrap().expect("it is there");
+        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
+        assert!(scene.actor(0).evict(id));
+        assert_eq!(receiver.join().unwrap(), Found::Gone);
+        drop(pinned);
         scene.assert_all_returns();
     });
 }

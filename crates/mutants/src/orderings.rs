@@ -53,7 +53,7 @@ fn places(models: &Models) -> Vec<Place> {
     let is_protocol = |place: &Place| {
         place.site.starts_with("src/")
             && !place.site.starts_with("src/models")
-            && !place.site.starts_with("src/protocol/check.rs")
+            && !place.site.starts_with("src/protocol/check")
     };
     found.into_values().filter(is_protocol).collect()
 }
