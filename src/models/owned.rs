@@ -104,6 +104,18 @@ fn what_the_next_owner_has_set_no_earlier_one_overwrites() {
 }
 
 #[test]
+fn who_does_not_own_a_variable_has_not_set_it_when_its_owner_evicts_it() {
+    explore("set | evict mine", 2, || {
+        let scene = Scene::new(size(2));
+        let id = own_empty(&scene.actor(1));
+        let setter = spawn(&scene, move |s| update_empty(&s.actor(0), id));
+        assert!(scene.actor(1).evict_mine(id));
+        assert_eq!(setter.join().unwrap(), None);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn what_was_bound_and_set_nobody_who_came_before_overwrites() {
     explore("set | bind elsewhere, set", 2, || {
         let scene = Scene::new(size(2));

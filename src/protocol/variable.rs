@@ -220,6 +220,10 @@ impl<'a> Actor<'a> {
             return Err(Error::NotFound { key: self.key(id) });
         }
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        // Once it is evicted, the word says no more whose it was.
+        if !word.is_in(State::Variable, id) {
+            return Err(Error::NotFound { key: self.key(id) });
+        }
         if word.has(BOUND) && !word.is_bound_to(self.me) {
             return Err(Error::NotOwner { token: "cell" });
         }
