@@ -13,6 +13,7 @@ use crate::pool::attendant::Attendant;
 use crate::pool::board::Stage;
 use crate::pool::core::Core;
 use crate::pool::nursery::Life;
+use crate::pool::panics;
 use crate::pool::wire::{Report, cut};
 use crate::pool::worker::{Served, Worker};
 use crate::queue::region_of;
@@ -222,6 +223,8 @@ fn make<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>>(
         region.bind(name, tasks)?;
         pool.name = Some(name.clone());
     }
+    // Here, not in the nursery: another thread may hold the hook's lock at the fork.
+    panics::listen();
     // From here on a pool that fails ends as any other.
     pool.attending = Some(Attendant::new(core, receiver, life.map(|life| life(tasks)))?.start()?);
     Ok(pool)

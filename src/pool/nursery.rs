@@ -73,7 +73,6 @@ impl<'a> Nursery<'a> {
     fn new(core: &'a Arc<Core>, life: &'a Life, parent: u32) -> Self {
         process::set_name(c"inplace-nursery");
         process::leave_interrupts_to_parent();
-        panics::listen();
         let seats = (0..core.board.seats()).map(|_| Seat::default()).collect();
         Self { core, life, parent, parents_end: process::watch(parent), seats, last: None }
     }

@@ -16,7 +16,8 @@ static IS_LISTENING: AtomicBool = AtomicBool::new(false);
 
 /// Has this process remember where work panicked, instead of printing it; other panics are printed as ever.
 pub(super) fn listen() {
-    if IS_LISTENING.swap(true, Ordering::SeqCst) {
+    // Who panics may not change the hook: then what is said is heard without its place.
+    if std::thread::panicking() || IS_LISTENING.swap(true, Ordering::SeqCst) {
         return;
     }
     let before = std::panic::take_hook();
