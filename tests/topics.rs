@@ -2,11 +2,12 @@
 
 mod support;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
-use inplace::codec::Serde;
-use inplace::connector::LocalConnector;
-use inplace::{Error, Start, Store, Subscriber, Topic, TopicOptions, WaitPolicy};
+use inplace::codec::{Codec, Decoded, Raw, Serde};
+use inplace::connector::{Block, BlockWriter, LocalConnector};
+use inplace::{Error, Fingerprint, Start, Store, Subscriber, Topic, TopicOptions, WaitPolicy};
 use support::topics::*;
 
 #[test]
@@ -353,4 +354,81 @@ fn a_handle_goes_through_serde_and_any_codec_goes_through_a_topic() {
     words.publisher().unwrap().publish_with(&vec!["one".into()], b"m").unwrap();
     let message = subscriber.recv().unwrap().unwrap();
     assert_eq!((message.as_slice(), message.metadata()), (&["one".to_owned()][..], &b"m"[..]));
+}
+
+/// Does something while it encodes, and reads nothing that is empty.
+#[derive(Debug, Clone, Copy, Default)]
+struct Picky;
+
+type Hook = Box<dyn Fn() + Send>;
+static WHILE_ENCODING: Mutex<Option<Hook>> = Mutex::new(None);
+
+impl Codec<[u8]> for Picky {
+    type Target = [u8];
+    const FINGERPRINT: Fingerprint = Fingerprint::BYTES;
+
+    fn type_name() -> String {
+        "bytes".into()
+    }
+
+    fn size_hint(&self, value: &[u8]) -> usize {
+        value.len()
+    }
+
+    fn encode(&self, value: &[u8], out: &mut BlockWriter<'_>) -> inplace::Result<()> {
+        if let Some(hook) = &*WHILE_ENCODING.lock().unwrap() {
+            hook();
+        }
+        out.write(value);
+        Ok(())
+    }
+
+    fn decode(block: Block) -> inplace::Result<Decoded<[u8]>> {
+        Decoded::project(block, |bytes| {
+            let refused = Error::Codec { codec: "picky", what: "nothing to read".into() };
+            if bytes.is_empty() { Err(refused) } else { Ok(bytes) }
+        })
+    }
+}
+
+#[test]
+fn losses_before_a_message_that_cannot_be_read_are_told_with_the_next_one() {
+    let _alone = alone();
+    let store = shm("unreadable");
+    let topic = store.with_codec(Picky).topic_new::<[u8]>(2).unwrap();
+    let publisher = topic.publisher().unwrap();
+    let mut subscriber = topic.subscriber(Start::Latest).unwrap();
+    for message in [&b"1"[..], b"2", b"", b"4", b"5"] {
+        publisher.publish(message).unwrap();
+    }
+    assert!(matches!(subscriber.try_recv(), Err(Error::Codec { .. })));
+    assert_eq!((subscriber.position(), subscriber.missed()), (3, 2));
+    let next = subscriber.try_recv().unwrap().unwrap();
+    assert_eq!((&*next, next.position(), next.missed()), (&b"4"[..], 3, 2));
+    let last = subscriber.try_recv().unwrap().unwrap();
+    assert_eq!((last.position(), last.missed(), subscriber.missed()), (4, 0, 0));
+}
+
+#[test]
+fn a_publisher_that_gives_up_says_how_long_it_was_to_wait_though_it_found_room_once() {
+    let _alone = alone();
+    let store = shm("room_lost");
+    let options = TopicOptions::new(1).hold_back(1);
+    let topic = store.with_codec(Raw).topic_new_with::<[u8]>(&options).unwrap();
+    let late = store.with_codec(Picky).topic_from_key::<[u8]>(topic.key()).publisher().unwrap();
+    let mut subscriber = topic.subscriber(Start::Latest).unwrap();
+    let first = topic.publisher().unwrap();
+    first.publish(b"1").unwrap();
+    *WHILE_ENCODING.lock().unwrap() = Some(Box::new(move || drop(first.try_publish(b"2"))));
+    let timeout = Duration::from_millis(300);
+    let error = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| late.publish_timeout(b"3", timeout).unwrap_err());
+        std::thread::sleep(Duration::from_millis(60));
+        assert_eq!(&*subscriber.recv().unwrap().unwrap(), b"1");
+        waiting.join().unwrap()
+    });
+    *WHILE_ENCODING.lock().unwrap() = None;
+    assert!(matches!(error, Error::TimedOut { waited, .. } if waited == timeout), "{error:?}");
+    assert_eq!(&*subscriber.recv().unwrap().unwrap(), b"2");
+    assert!(subscriber.try_recv().unwrap().is_none());
 }

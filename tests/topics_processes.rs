@@ -2,8 +2,8 @@
 
 mod support;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex};
 use std::time::{Duration, Instant};
 
 use inplace::{Error, Start, Topic, TopicOptions};
@@ -166,6 +166,55 @@ fn the_place_of_a_killed_subscriber_is_another_s_at_once() {
     let mut subscriber = topic.subscriber(Start::Oldest).unwrap();
     assert_eq!(numbers(&mut subscriber), [0]);
     drop(subscriber);
+    assert_clean(&store, 1);
+    assert_all_goes(&store, &topic);
+}
+
+#[test]
+fn a_dead_subscriber_holds_nobody_back_though_publishers_are_woken_all_the_time() {
+    let _alone = alone();
+    let (store, talk) = (shm("busy"), Shared::<Talk>::new());
+    let topic = store.topic_new_with::<u64>(&TopicOptions::new(1).hold_back(3)).unwrap();
+    let publisher = topic.publisher().unwrap().wait_policy(inplace::WaitPolicy::Park);
+    publisher.publish(&0).unwrap();
+    let child = stuck(&topic, &talk, false);
+    publisher.publish(&1).unwrap();
+    child.kill();
+    std::thread::scope(|scope| {
+        let published = scope.spawn(|| publisher.publish_timeout(&2, Duration::from_secs(5)));
+        while !published.is_finished() {
+            // Who comes and goes rings for whoever waits for room.
+            drop(topic.subscriber(Start::Latest).unwrap());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(published.join().unwrap().expect("the dead were looked for"), 2);
+    });
+    drop(publisher);
+    assert_clean(&store, 2);
+    assert_all_goes(&store, &topic);
+}
+
+#[test]
+fn whoever_comes_while_another_reaps_finds_the_places_of_the_dead() {
+    let _alone = alone();
+    let (store, talk) = (shm("two_come"), Shared::<Talk>::new());
+    let topic = store.topic_new_with::<u64>(&TopicOptions::new(4).hold_back(3)).unwrap();
+    topic.publisher().unwrap().publish(&0).unwrap();
+    for _ in 0..15 {
+        let children = [(); 3].map(|()| stuck(&topic, &talk, false));
+        children.into_iter().for_each(Forked::kill);
+        let start = Barrier::new(3);
+        std::thread::scope(|scope| {
+            let come = || {
+                start.wait();
+                let mine = topic.subscriber(Start::Oldest);
+                start.wait();
+                mine.expect("a place is free").position()
+            };
+            let all = [(); 3].map(|()| scope.spawn(come));
+            assert_eq!(all.map(|one| one.join().unwrap()), [0; 3]);
+        });
+    }
     assert_clean(&store, 1);
     assert_all_goes(&store, &topic);
 }

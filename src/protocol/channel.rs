@@ -11,7 +11,7 @@
 //! ```
 
 use crate::actor::{Actor, Refusal};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
@@ -73,6 +73,15 @@ impl<'a> Actor<'a> {
         let Some(pin) = self.pin_in(State::Channel, id)? else { return Ok(None) };
         let channel = self.channel_at(id, pin.slot)?;
         Ok(Some((pin, channel)))
+    }
+
+    /// An error of a pin, which does not know the region, with the key of what was to be pinned.
+    #[cold]
+    pub(super) fn with_key(&self, error: Error, id: ObjectId) -> Error {
+        match error {
+            Error::TooManyViews { .. } => Error::TooManyViews { key: self.key(id) },
+            other => other,
+        }
     }
 
     /// A channel that the caller has pinned, or is reclaiming.

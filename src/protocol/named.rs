@@ -126,7 +126,7 @@ impl Actor<'_> {
     fn noun_in(&self, state: State, id: ObjectId) -> Result<Option<Noun>> {
         match state {
             State::Channel => {
-                let pin = self.pin_in(state, id)?;
+                let pin = self.pin_in(state, id).map_err(|error| self.with_key(error, id))?;
                 pin.map(|pin| self.noun_of_channel(pin.slot)).transpose()
             }
             _ => Ok(Some(Noun::Variable)),

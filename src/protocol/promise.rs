@@ -344,8 +344,8 @@ struct Filling<'a> {
 impl Filling<'_> {
     fn publish(self, len: u64, fingerprint: Fingerprint) -> Result<()> {
         let slot = self.claimed.slot;
-        slot.len.store(len, Ordering::Relaxed);
-        // Release: who reads it (`exists`) sees in the word that the slot has been claimed since.
+        // Release: as where an object is published.
+        slot.len.store(len, Ordering::Release);
         slot.fingerprint.store(fingerprint.get(), Ordering::Release);
         let left = self.actor.leave_filling(&self.claimed, State::Ready);
         let key = self.actor.key(self.claimed.id());

@@ -90,8 +90,8 @@ impl<'a> Actor<'a> {
     ) -> Result<ObjectId, Refusal> {
         let claimed = self.claim_slot()?;
         // Claiming has left no current version.
-        claimed.slot.len.store(0, Ordering::Relaxed);
         // Release: as where an object is published.
+        claimed.slot.len.store(0, Ordering::Release);
         claimed.slot.fingerprint.store(fingerprint.get(), Ordering::Release);
         let variable = SlotWord::new(claimed.word.generation(), State::Variable).with(VARIABLE);
         // Release: pairs with the SeqCst loads of the word in `variable` and `pins::pin_in`.

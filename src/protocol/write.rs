@@ -105,8 +105,9 @@ impl Writing<'_> {
     #[inline]
     pub(crate) fn publish_as(self, word: SlotWord, len: u64, fingerprint: Fingerprint) -> ObjectId {
         let slot = self.claimed.slot;
-        slot.len.store(len, Ordering::Relaxed);
-        // Release: who reads it (`exists`) sees in the word that the slot has been claimed since.
+        // Release: who reads one of the two without a pin (`exists`, a topic's `length`) sees in the word that the slot has been
+        // claimed since.
+        slot.len.store(len, Ordering::Release);
         slot.fingerprint.store(fingerprint.get(), Ordering::Release);
         // Release: pairs with the SeqCst load of the word in `pins::pin`.
         slot.word.store(word.0, Ordering::Release);

@@ -8,7 +8,7 @@ use super::published::{Posts, Published};
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
 use crate::protocol::topic;
-use crate::region::{Broadcast, Patience, TopicSubscriber, WaitPolicy};
+use crate::region::{Broadcast, Patience, ReceivedPost, TopicSubscriber, WaitPolicy};
 
 /// With which message of a [`Topic`](super::Topic) a [`Subscriber`] begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,11 +57,12 @@ impl<T: ?Sized, C: Codec<T>> Subscriber<T, C> {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the topic was or is evicted, and as [`Store::get`](crate::Store::get). A message that is there and
-    /// cannot be used is received all the same: the next call receives the next one.
+    /// cannot be used is received all the same: the next call receives the next one. It does not count as
+    /// [missed](super::Published::missed); what was missed before it counts for the next.
     #[inline]
     pub fn recv(&mut self) -> Result<Option<Published<T, C>>> {
         match self.receive(None)? {
-            Broadcast::Message(received) => Published::new(received).map(Some),
+            Broadcast::Message(received) => self.decode(received).map(Some),
             Broadcast::End | Broadcast::Nothing => Ok(None),
         }
     }
@@ -74,7 +75,7 @@ impl<T: ?Sized, C: Codec<T>> Subscriber<T, C> {
     #[inline]
     pub fn try_recv(&mut self) -> Result<Option<Published<T, C>>> {
         match self.receive(Some(Duration::ZERO))? {
-            Broadcast::Message(received) => Published::new(received).map(Some),
+            Broadcast::Message(received) => self.decode(received).map(Some),
             Broadcast::End | Broadcast::Nothing => Ok(None),
         }
     }
@@ -85,7 +86,7 @@ impl<T: ?Sized, C: Codec<T>> Subscriber<T, C> {
     /// [`Error::TimedOut`], and as [`recv`](Subscriber::recv).
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Published<T, C>>> {
         match self.receive(Some(timeout))? {
-            Broadcast::Message(received) => Published::new(received).map(Some),
+            Broadcast::Message(received) => self.decode(received).map(Some),
             Broadcast::End => Ok(None),
             Broadcast::Nothing => {
                 Err(Error::TimedOut { key: self.subscriber.key(), waited: timeout })
@@ -134,6 +135,12 @@ impl<T: ?Sized, C: Codec<T>> Subscriber<T, C> {
     /// As [`recv`](Subscriber::recv).
     pub fn has_ended(&self) -> Result<bool> {
         self.subscriber.has_ended()
+    }
+
+    #[inline]
+    fn decode(&mut self, received: ReceivedPost) -> Result<Published<T, C>> {
+        let missed = received.missed;
+        Published::new(received).inspect_err(|_| self.subscriber.put_back(missed))
     }
 
     #[inline]

@@ -173,7 +173,12 @@ fn value(input: &mut Input<'_>, old: u64) -> u64 {
 
 /// Overwrites one word of the control area.
 pub fn spoil(file: &File, input: &mut Input<'_>) {
-    let (start, len, word) = AREAS[input.below(AREAS.len() as u64) as usize];
+    let area = AREAS[input.below(AREAS.len() as u64) as usize];
+    spoil_in(file, area, input);
+}
+
+/// Overwrites one word of an area.
+pub fn spoil_in(file: &File, (start, len, word): (u64, u64, u64), input: &mut Input<'_>) {
     let at = start + input.below(len / word) * word;
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, at).unwrap();

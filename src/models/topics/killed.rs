@@ -117,7 +117,7 @@ fn killed_when_it_drops_messages_one_leaves_the_rest_to_the_next() {
         let died = Deaths::clone(deaths);
         let victim = spawn(&scene, move |scene| {
             mortal(scene, (1, accesses), &died, |actor| {
-                at(actor, id, |topic| topic.drop_at(0));
+                at(actor, id, |topic| topic.drop_at(0).is_some());
             });
         });
         let (seen, lost) = follow(&scene, id, &mut cursor, 2);
@@ -125,7 +125,7 @@ fn killed_when_it_drops_messages_one_leaves_the_rest_to_the_next() {
         victim.join().unwrap();
         scene.assert_settled();
         let dropped = at(&scene.actor(0), id, |topic| {
-            topic.drop_at(0) && topic.drop_oldest(&mut Window::default()).unwrap() == 0
+            topic.drop_at(0).is_some() && topic.drop_oldest(&mut Window::default()).unwrap() == 0
         });
         assert_eq!(dropped, Some(true));
         scene.assert_all_returns();

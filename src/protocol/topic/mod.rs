@@ -36,8 +36,8 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::slot::{MESSAGE, ObjectId, Place, Slot, SlotWord, State, VERSION};
 use crate::layout::topic::{
-    CURSORS, CursorWord, ITEMS, KIND, MAX_AGE, MAX_BYTES, MAX_CAPACITY, MAX_CURSORS, OPENED,
-    PARTICIPANTS, PostWord, ROOM, TAIL, TOPIC, TopicShape,
+    CURSORS, CursorWord, ITEMS, KIND, MAX_AGE, MAX_BYTES, MAX_CAPACITY, MAX_CURSORS, NO_POSITION,
+    OPENED, PARTICIPANTS, PostWord, ROOM, TAIL, TOPIC, TopicShape,
 };
 use crate::protocol::channel::{self, Producers};
 use crate::protocol::named::{Kind, Noun};
@@ -176,9 +176,16 @@ impl<'a> Topic<'a> {
         CursorWord(self.word(self.place.shape.cursor(cursor)).load(Ordering::SeqCst))
     }
 
+    /// What the tail's word says, whatever that is: what is near it.
     #[inline]
-    fn load_tail(&self) -> u64 {
+    fn tail_hint(&self) -> u64 {
         self.word(TAIL).load(Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn load_tail(&self) -> Result<u64> {
+        let tail = self.tail_hint();
+        if tail < NO_POSITION { Ok(tail) } else { Err(no_tail(tail)) }
     }
 
     /// P2 to P4: the first position that is not published, and its word.
@@ -186,7 +193,7 @@ impl<'a> Topic<'a> {
     pub(in crate::protocol) fn find_tail(&self) -> Result<(u64, PostWord)> {
         let mut stale = None;
         loop {
-            let tail = self.load_tail();
+            let tail = self.load_tail()?;
             let post = self.load_post(tail);
             match post.position(tail) {
                 None => return Ok((tail, post)),
@@ -247,12 +254,12 @@ impl<'a> Topic<'a> {
             && slot.number() == position
     }
 
-    /// P7, D4: evicts what a word of the ring names.
-    fn evict_post(&self, post: PostWord, near: u64) {
-        let Some(position) = post.position(near) else { return };
-        if let Some((slot, word)) = self.message(post, position) {
-            self.actor.retire_if(post.slot(), slot, |found| found == word);
-        }
+    /// P7, D4: evicts what a word of the ring names; whether it did.
+    fn evict_post(&self, post: PostWord, near: u64) -> bool {
+        let message = post.position(near).and_then(|position| self.message(post, position));
+        message.is_some_and(|(slot, word)| {
+            self.actor.retire_if(post.slot(), slot, |found| found == word)
+        })
     }
 
     /// Whether it was not evicted.
@@ -321,4 +328,11 @@ impl<'a> Topic<'a> {
     pub(crate) fn listen(&self, bell: TopicBell) -> (&'a AtomicU64, u32) {
         channel::listen(self.bell(bell))
     }
+}
+
+#[cold]
+fn no_tail(tail: u64) -> Error {
+    Error::corrupt(format!(
+        "a topic's tail is {tail}, and no message has a position from {NO_POSITION} on"
+    ))
 }

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Topic;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::layout::block::BlockRef;
 use crate::layout::topic::OLDEST;
 use crate::sync::Ordering;
 
@@ -37,17 +38,21 @@ impl Topic<'_> {
         if self.place.shape.max_age == 0 {
             return Ok(0);
         }
-        let tail = self.load_tail();
+        let tail = self.load_tail()?;
         let mut dropped = 0;
         for position in self.oldest(tail)..tail {
-            let is_there = match self.pin_at(position)? {
-                Some(pin) if !self.is_too_old(&pin)? => break,
-                found => found.is_some(),
+            let is_kept = match self.pin_at(position) {
+                // What does not say how old it is would be the oldest for ever.
+                Ok(pin) => pin.is_some_and(|pin| !self.is_too_old(&pin).unwrap_or(true)),
+                // Of what this process has so many views of, others look at the time.
+                Err(Error::TooManyViews { .. }) => true,
+                Err(error) => return Err(error),
             };
-            if !self.drop_at(position) {
+            if is_kept {
                 break;
             }
-            dropped += u64::from(is_there);
+            let Some(is_dropped) = self.drop_at(position) else { break };
+            dropped += u64::from(is_dropped);
         }
         Ok(dropped)
     }
@@ -56,11 +61,9 @@ impl Topic<'_> {
         let tail = self.find_tail()?.0;
         let mut dropped = 0;
         self.look(window, tail);
-        while window.sum > self.place.shape.max_bytes
-            && window.lengths.len() > 1
-            && self.drop_at(window.first)
-        {
-            dropped += 1;
+        while window.sum > self.place.shape.max_bytes && window.lengths.len() > 1 {
+            let Some(is_dropped) = self.drop_at(window.first) else { break };
+            dropped += u64::from(is_dropped);
             window.pass();
         }
         Ok(dropped)
@@ -78,7 +81,7 @@ impl Topic<'_> {
         for position in window.first + window.lengths.len() as u64..tail {
             let len = self.length(position);
             window.lengths.push_back(len);
-            window.sum += len;
+            window.sum = window.sum.saturating_add(len);
         }
     }
 
@@ -87,28 +90,32 @@ impl Topic<'_> {
         let post = self.load_post(position);
         let found = post.is_at(position).then(|| self.message(post, position)).flatten();
         let Some((slot, word)) = found else { return 0 };
-        let len = slot.len.load(Ordering::Relaxed);
-        // Its own only if it is there still.
-        if slot.word.load(Ordering::SeqCst) == word.0 { len } else { 0 }
+        // Acquire: a length of what stands there since comes with its word, which is another.
+        let len = slot.len.load(Ordering::Acquire);
+        let block = BlockRef(slot.block.load(Ordering::Relaxed));
+        let is_its_own = slot.word.load(Ordering::SeqCst) == word.0;
+        if is_its_own { len.min(block.size()) } else { 0 }
     }
 
-    /// D3 to D5: makes sure that the message of a position is not there any more; `false`: it is wanted.
-    pub(crate) fn drop_at(&self, position: u64) -> bool {
+    /// D3 to D5: makes sure that the message of a position is not there any more; whether it was there. `None`: it is wanted.
+    pub(crate) fn drop_at(&self, position: u64) -> Option<bool> {
         let post = self.load_post(position);
+        let mut is_dropped = false;
         if post.is_at(position) {
             if self.is_wanted(position) {
-                return false;
+                return None;
             }
-            self.evict_post(post, position);
+            is_dropped = self.evict_post(post, position);
         }
         self.word(OLDEST).fetch_max(position + 1, Ordering::SeqCst);
-        true
+        Some(is_dropped)
     }
 }
 
 impl Window {
     fn pass(&mut self) {
         self.first += 1;
-        self.sum -= self.lengths.pop_front().unwrap_or_default();
+        let len = self.lengths.pop_front().unwrap_or_default();
+        self.sum = self.sum.saturating_sub(len);
     }
 }

@@ -52,13 +52,12 @@ impl<'a> Topic<'a> {
         if self.holds_back() {
             let Some(free) = self.take_cursor(position) else { return Ok(None) };
             place = Some(free);
-            loop {
-                let tail = self.find_tail()?.0;
-                if position >= self.reach(tail) {
-                    break;
+            match self.settle(free, (start, position)) {
+                Ok(settled) => position = settled,
+                Err(error) => {
+                    self.free_cursor(free);
+                    return Err(error);
                 }
-                position = self.start_at(start, tail);
-                self.set_cursor(free, position);
             }
             self.ring(TopicBell::Room);
         }
@@ -68,6 +67,18 @@ impl<'a> Topic<'a> {
             _ => 0,
         };
         Ok(Some(Cursor { place, position, missed, wants_any }))
+    }
+
+    /// J2 and J3 until they fit together: where the cursor is then.
+    fn settle(&self, cursor: u32, (start, mut position): (Start, u64)) -> Result<u64> {
+        loop {
+            let tail = self.find_tail()?.0;
+            if position >= self.reach(tail) {
+                return Ok(position);
+            }
+            position = self.start_at(start, tail);
+            self.set_cursor(cursor, position);
+        }
     }
 
     /// The oldest position that may be there; for whoever is waited for, that nobody may be about to replace.
@@ -111,9 +122,13 @@ impl<'a> Topic<'a> {
     /// Gives a cursor up.
     pub(crate) fn leave(&self, cursor: &Cursor) {
         if let Some(place) = cursor.place {
-            self.word(self.place.shape.cursor(place)).store(0, Ordering::SeqCst);
-            self.ring(TopicBell::Room);
+            self.free_cursor(place);
         }
+    }
+
+    fn free_cursor(&self, cursor: u32) {
+        self.word(self.place.shape.cursor(cursor)).store(0, Ordering::SeqCst);
+        self.ring(TopicBell::Room);
     }
 
     /// The next message, if there is one.
@@ -129,7 +144,12 @@ impl<'a> Topic<'a> {
                 return Ok(None);
             }
             if let Some(pin) = self.pin_post(post, position)? {
-                if self.holds_back() || !self.is_too_old(&pin)? {
+                let is_too_old = !self.holds_back()
+                    && self.is_too_old(&pin).inspect_err(|_| {
+                        // It is received, with an error.
+                        self.move_on(cursor, position + 1);
+                    })?;
+                if !is_too_old {
                     let missed = std::mem::take(&mut cursor.missed);
                     cursor.wants_any = false;
                     self.move_on(cursor, position + 1);
@@ -137,20 +157,36 @@ impl<'a> Topic<'a> {
                 }
                 self.evict_post(post, position);
             }
-            if self.load_post(position) == post {
-                // A cut position may be that of another, far ahead.
-                let next = self.load_tail().saturating_sub(self.place.shape.ring());
-                self.lose(cursor, next.max(position + 1));
+            if self.load_post(position) == post && !self.pass_gone(cursor)? {
+                return Ok(None);
             }
         }
+    }
+
+    /// The word is of the position wanted, or of another that is cut to the same; its message is gone, or another's. `false`: the
+    /// position is still to come.
+    #[cold]
+    fn pass_gone(&self, cursor: &mut Cursor) -> Result<bool> {
+        let tail = self.find_tail()?.0;
+        if tail <= cursor.position {
+            return Ok(false);
+        }
+        let next = tail.saturating_sub(self.place.shape.ring());
+        self.lose(cursor, next.max(cursor.position + 1));
+        Ok(true)
     }
 
     /// What a word says that is not of the position wanted: `true`, that some were lost, or that there is a newer word.
     #[cold]
     fn pass_replaced(&self, cursor: &mut Cursor, post: PostWord) -> Result<bool> {
-        let tail = self.load_tail();
+        let tail = self.load_tail()?;
         let found = post.position(tail).filter(|found| *found > cursor.position);
         if let Some(found) = found {
+            // Published before the tail was loaded, at a position that this word is for.
+            if found > tail || !(found - cursor.position).is_multiple_of(self.place.shape.ring()) {
+                let what = format!("position {} of a topic is at {post:?}", cursor.position);
+                return Err(Error::corrupt(what));
+            }
             self.lose(cursor, found - u64::from(self.place.shape.capacity));
             return Ok(true);
         }
@@ -170,7 +206,8 @@ impl<'a> Topic<'a> {
     fn pin_post(&self, post: PostWord, position: u64) -> Result<Option<Pin<'a>>> {
         let Some(slot) = self.actor.segment.slot(post.slot()) else { return Ok(None) };
         let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        let pin = self.actor.pin(ObjectId::new(post.slot(), word.generation()))?;
+        let id = ObjectId::new(post.slot(), word.generation());
+        let pin = self.actor.pin(id).map_err(|error| self.actor.with_key(error, id))?;
         // What the slot says now is said by what is pinned.
         Ok(pin.filter(|pin| self.is_of(pin.slot, word, position)))
     }

@@ -13,6 +13,7 @@ use crate::actor::Actor;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{MESSAGE, Place, Slot, SlotWord, State, VERSION};
 use crate::layout::topic::{NO_POSITION, PostWord};
+use crate::participants;
 use crate::sync::Ordering;
 
 impl Actor<'_> {
@@ -36,6 +37,9 @@ impl Actor<'_> {
             Ok(None) => false,
             // The dead has pinned it as often as can be counted: it is there.
             Err(_) => self.segment.slot(id.slot()).is_some_and(|at| {
+                if !SlotWord(at.word.load(Ordering::SeqCst)).is_in(State::Channel, id) {
+                    return false;
+                }
                 let topic = self.place_of_topic(id, at);
                 let topic = topic.and_then(|place| self.at_topic(place, at));
                 topic.is_ok_and(|topic| topic.names(index, position))
@@ -63,9 +67,17 @@ impl Topic<'_> {
         self.ring_all();
     }
 
+    /// Whether somebody is reaping one that is waited for.
+    pub(crate) fn is_held_by_dying(&self) -> bool {
+        (0..self.place.shape.cursors).any(|cursor| {
+            let is_dying = |owner| participants::is_dying(self.actor.segment, owner);
+            self.load_cursor(cursor).owner().is_some_and(is_dying)
+        })
+    }
+
     /// C6: whatever the ring names.
     pub(in crate::protocol) fn evict_all(&self) {
-        let near = self.load_tail();
+        let near = self.tail_hint();
         for position in 0..self.place.shape.ring() {
             self.evict_post(self.load_post(position), near);
         }
@@ -73,7 +85,7 @@ impl Topic<'_> {
 
     /// The topic's messages that are there.
     pub(crate) fn count(&self) -> u64 {
-        let near = self.load_tail();
+        let near = self.tail_hint();
         let is_there = |at: &u64| {
             let post = self.load_post(*at);
             post.position(near).is_some_and(|position| self.message(post, position).is_some())

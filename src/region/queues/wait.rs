@@ -89,8 +89,12 @@ pub(in crate::region) fn wait_longer<'a, R>(
         if left.is_zero() {
             return Ok(None);
         }
-        if !futex::wait_low(word, heard, Some(left.min(SLICE))) {
+        let is_woken = futex::wait_low(word, heard, Some(left.min(SLICE)));
+        // Who is woken again and again for nothing looks for the dead, too.
+        let elapsed = started.elapsed();
+        if !is_woken || elapsed - reaped >= SLICE {
             reap::reap_dead(attachment)?;
+            reaped = elapsed;
         }
     }
 }

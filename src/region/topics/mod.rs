@@ -15,8 +15,10 @@ use crate::names;
 use crate::protocol::topic::{
     Cursor, METADATA_BYTES, Note, Post, Start, Topic, TopicBell, TopicPlace, Unpublished, Window,
 };
+use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
+use crate::region::promises::SLICE;
 use crate::region::queues::{Owner, Patience, wait_longer};
 use crate::region::{Region, reap};
 use crate::sys::clock;
@@ -116,8 +118,16 @@ impl Region {
         }
         let handle = self.topic_handle(key, fingerprint)?;
         let mut cursor = handle.topic()?.join(start)?;
-        if cursor.is_none() && reap::reap_dead(self.attachment)? > 0 {
+        let started = Instant::now();
+        while cursor.is_none() {
+            reap::reap_dead(self.attachment)?;
+            // Somebody else may be reaping who had a place, and not be done.
+            let is_to_come = handle.topic()?.is_held_by_dying() && started.elapsed() < SLICE;
             cursor = handle.topic()?.join(start)?;
+            if cursor.is_some() || !is_to_come {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
         let most = handle.place.shape.cursors;
         let cursor = cursor.ok_or(Error::TooManySubscribers { key, most })?;
@@ -183,7 +193,7 @@ impl TopicPublisher {
             return Err(too_much_metadata(metadata.len()));
         }
         let topic = self.handle.topic()?;
-        let patience = self.wait_for_room(&topic, patience)?;
+        let left = self.wait_for_room(&topic, patience)?;
         let time = if topic.place.shape.max_age == 0 { 0 } else { clock::now() };
         let note = Note::new(metadata, time);
         let guess = (size as u64).saturating_add(note.bytes());
@@ -194,7 +204,7 @@ impl TopicPublisher {
         };
         let region = &self.handle.region;
         let message = region.relieved(guess, |_| topic.write_message(guess, &mut fill))?;
-        self.send(&topic, message, &patience)
+        self.send(&topic, message, &left)?.ok_or_else(|| self.refuse(patience))
     }
 
     /// Waits for room before anything is written; how long to wait if somebody else takes it.
@@ -224,14 +234,13 @@ impl TopicPublisher {
         topic: &Topic<'_>,
         message: Unpublished<'_>,
         patience: &Patience,
-    ) -> Result<u64> {
+    ) -> Result<Option<u64>> {
         let look = || {
             topic.expect_there()?;
             message.try_publish()
         };
-        let Some(position) = self.handle.wait_until(TopicBell::Room, patience, look)? else {
-            return Err(self.refuse(patience));
-        };
+        let found = self.handle.wait_until(TopicBell::Room, patience, look)?;
+        let Some(position) = found else { return Ok(None) };
         message.announce();
         let shape = &topic.place.shape;
         if shape.max_bytes != 0 || shape.max_age != 0 {
@@ -239,7 +248,7 @@ impl TopicPublisher {
             // It is published; of what is wrong with others, whoever trims hears.
             let _ = topic.drop_oldest(&mut window);
         }
-        Ok(position)
+        Ok(Some(position))
     }
 
     #[cold]
@@ -285,6 +294,14 @@ pub(crate) struct ReceivedPost {
 }
 
 impl ReceivedPost {
+    #[inline]
+    fn new(attachment: &'static Attachment, post: Post<'_>) -> Result<Self> {
+        let Post { pin, position, missed } = post;
+        let pinned = Pinned::new(attachment, pin)?;
+        let (len, note) = Note::split(&pinned)?;
+        Ok(Self { pinned: pinned.cut(len), position, missed, note })
+    }
+
     /// What was said of it.
     pub(crate) fn metadata(&self) -> &[u8] {
         self.note.metadata()
@@ -325,11 +342,13 @@ impl TopicSubscriber {
             Ok(Some(post.map_or(Found::End, Found::Message)))
         };
         match self.handle.wait_until(TopicBell::Items, patience, look)? {
-            Some(Found::Message(Post { pin, position, missed })) => {
-                let pinned = Pinned::new(self.handle.pinned.attachment(), pin)?;
-                let (len, note) = Note::split(&pinned)?;
-                let pinned = pinned.cut(len);
-                Ok(Broadcast::Message(ReceivedPost { pinned, position, missed, note }))
+            Some(Found::Message(post)) => {
+                let missed = post.missed;
+                let received = ReceivedPost::new(self.handle.pinned.attachment(), post);
+                if received.is_err() {
+                    cursor.missed += missed;
+                }
+                received.map(Broadcast::Message)
             }
             Some(Found::End) => Ok(Broadcast::End),
             None => Ok(Broadcast::Nothing),
@@ -344,6 +363,12 @@ impl TopicSubscriber {
     /// How many it lost since the last message that it received, as far as it has looked.
     pub(crate) fn missed(&self) -> u64 {
         self.cursor.missed
+    }
+
+    /// Losses before a message that could not be used are told with the next one.
+    #[cold]
+    pub(crate) fn put_back(&mut self, missed: u64) {
+        self.cursor.missed += missed;
     }
 
     /// Whether nobody publishes any more, and there is nothing to receive.
