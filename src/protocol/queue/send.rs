@@ -8,7 +8,7 @@ use crate::layout::block::BlockRef;
 use crate::layout::queue::{
     ABOUT, About, EnvelopeWord, METADATA, METADATA_WORDS, OBJECT, RingWord, Stage, TAIL,
 };
-use crate::layout::slot::{ObjectId, Place, SlotWord, State, VERSION};
+use crate::layout::slot::{Link, ObjectId, Place, SlotWord, State, VERSION};
 use crate::protocol::write::Writing;
 use crate::sync::Ordering;
 use crate::writer::Fill;
@@ -99,6 +99,8 @@ impl<'a> Envelope<'a> {
         let fingerprint = Fingerprint::from_raw(queue.fingerprint.load(Ordering::Relaxed));
         let slot = writing.claimed.slot;
         slot.place.store(Place::Variable(place.id).to_word(), Ordering::Relaxed);
+        // What stood there before may have been offered.
+        slot.link.store(Link::NONE.0, Ordering::Relaxed);
         // P2a before P2b: there is no instant at which the object is there and nobody's.
         self.set(OBJECT, writing.claimed.id().0);
         let word = SlotWord::new(writing.claimed.word.generation(), State::Ready).with(VERSION);

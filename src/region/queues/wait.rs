@@ -58,22 +58,20 @@ pub(in crate::region) fn wait_longer<'a, R>(
     mut look: impl FnMut() -> Result<Option<R>>,
 ) -> Result<Option<R>> {
     let started = Instant::now();
-    let left = |elapsed: Duration| match patience.limit {
-        None => SLICE,
-        Some(limit) => limit.saturating_sub(elapsed),
-    };
+    // Who waits without a limit need not know the time.
+    let left = || patience.limit.map_or(SLICE, |limit| limit.saturating_sub(started.elapsed()));
     let (spins, mut reaped) = (patience.policy.spins(), Duration::ZERO);
-    while spins.is_none_or(|time| started.elapsed() < time) {
+    while spins.is_none_or(|time| !time.is_zero() && started.elapsed() < time) {
         for _ in 0..LOOKS {
             std::hint::spin_loop();
             if let Some(found) = look()? {
                 return Ok(Some(found));
             }
         }
-        let elapsed = started.elapsed();
-        if left(elapsed).is_zero() {
+        if left().is_zero() {
             return Ok(None);
         }
+        let elapsed = started.elapsed();
         // Whoever was to send, or to acknowledge, may have died.
         if elapsed - reaped >= SLICE {
             reap::reap_dead(attachment)?;
@@ -85,11 +83,15 @@ pub(in crate::region) fn wait_longer<'a, R>(
         if let Some(found) = look()? {
             return Ok(Some(found));
         }
-        let left = left(started.elapsed());
+        let left = left();
         if left.is_zero() {
             return Ok(None);
         }
         let is_woken = futex::wait_low(word, heard, Some(left.min(SLICE)));
+        // Before it says again that it sleeps: the next one would ring for nobody.
+        if let Some(found) = look()? {
+            return Ok(Some(found));
+        }
         // Who is woken again and again for nothing looks for the dead, too.
         let elapsed = started.elapsed();
         if !is_woken || elapsed - reaped >= SLICE {
