@@ -44,7 +44,9 @@ fn expected<T>(outcome: Result<T>) -> Option<T> {
             | Error::TimedOut { .. }
             | Error::NotOwner { .. }
             | Error::Full { .. }
-            | Error::Codec { .. },
+            | Error::Codec { .. }
+            // Its first word may say that it is a topic.
+            | Error::TypeMismatch { .. },
         ) => None,
         Err(error) => panic!("an unexpected error: {error}"),
     }
