@@ -10,11 +10,13 @@
 
 use super::Topic;
 use crate::actor::Actor;
+use crate::error::Result;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{MESSAGE, Place, Slot, SlotWord, State, VERSION};
 use crate::layout::topic::{NO_POSITION, PostWord};
 use crate::participants;
 use crate::sync::Ordering;
+use crate::sys::lock::Source;
 
 impl Actor<'_> {
     /// Q6 and Q7.
@@ -67,12 +69,16 @@ impl Topic<'_> {
         self.ring_all();
     }
 
-    /// Whether somebody is reaping one that is waited for.
-    pub(crate) fn is_held_by_dying(&self) -> bool {
-        (0..self.place.shape.cursors).any(|cursor| {
-            let is_dying = |owner| participants::is_dying(self.actor.segment, owner);
-            self.load_cursor(cursor).owner().is_some_and(is_dying)
-        })
+    /// Whether a dead one is waited for, whom somebody has not reaped yet.
+    pub(crate) fn is_held_by_dead(&self, source: &Source<'_>) -> Result<bool> {
+        for cursor in 0..self.place.shape.cursors {
+            if let Some(owner) = self.load_cursor(cursor).owner()
+                && participants::looks_dead(self.actor.segment, source, owner)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// C6: whatever the ring names.

@@ -122,7 +122,8 @@ impl Region {
         while cursor.is_none() {
             reap::reap_dead(self.attachment)?;
             // Somebody else may be reaping who had a place, and not be done.
-            let is_to_come = handle.topic()?.is_held_by_dying() && started.elapsed() < SLICE;
+            let is_held = handle.topic()?.is_held_by_dead(&self.attachment.source())?;
+            let is_to_come = is_held && started.elapsed() < SLICE;
             cursor = handle.topic()?.join(start)?;
             if cursor.is_some() || !is_to_come {
                 break;
