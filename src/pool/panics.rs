@@ -14,9 +14,11 @@ thread_local! {
 
 static IS_LISTENING: AtomicBool = AtomicBool::new(false);
 
-/// Has this process remember where work panicked, instead of printing it; other panics are printed as ever.
+/// Has this process, and those it forks from now on, remember where work panicked, instead of printing it; other panics are
+/// printed as ever. Where another hook is set later, the place is left out.
 pub(super) fn listen() {
-    if IS_LISTENING.swap(true, Ordering::SeqCst) {
+    // Who panics has no say in hooks.
+    if std::thread::panicking() || IS_LISTENING.swap(true, Ordering::SeqCst) {
         return;
     }
     let before = std::panic::take_hook();
