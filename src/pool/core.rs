@@ -229,3 +229,29 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connector::ShmConnector;
+    use crate::fingerprint::Fingerprint;
+    use crate::region::RegionOptions;
+    use crate::store::Store;
+
+    #[test]
+    fn a_task_whose_answer_somebody_never_finishes_has_one_when_the_pool_ends() {
+        let region = RegionOptions::new().capacity(1 << 22).anonymous().unwrap();
+        let store = Store::builder("core").connector(ShmConnector::new(region.clone()));
+        let core = Core::new(store.open().unwrap().inner, 0).unwrap();
+        let keys = [(); 2].map(|()| core.reserve().unwrap());
+        core.release(keys[1].1, false);
+        let set = region.set_with(keys[0].0, 8, Fingerprint::BYTES, &mut |_| {
+            core.cancel_all();
+            Ok(())
+        });
+        assert!(matches!(set, Err(Error::Broken { .. })), "{set:?}");
+        assert!(matches!(region.wait(keys[0].0, None), Err(Error::Broken { .. })));
+        let kept = region.wait(keys[1].0, None);
+        assert!(matches!(kept, Err(Error::Cancelled { .. })), "{kept:?}");
+    }
+}
