@@ -242,7 +242,7 @@ impl Attendant {
         };
         let kill_at = *self.kill_at.get_or_insert_with(|| Instant::now() + PATIENCE);
         if kill_at <= Instant::now() {
-            process::kill(nursery.pid);
+            process::kill_watched(nursery.pid, nursery.watch.as_ref());
         }
     }
 
