@@ -19,6 +19,7 @@ use crate::pool::worker::{Served, Worker};
 use crate::queue::region_of;
 use crate::region::{QueueOptions, Region};
 use crate::store::Store;
+use crate::sys::process;
 
 const ATTEMPTS: u8 = 3;
 /// The least that may wait, unless told otherwise.
@@ -82,7 +83,8 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, S: 'static> PoolBuilder<A, R,
     }
 
     /// What each worker makes when it starts, from its number, and its handler gets with each task; made anew after the handler
-    /// panicked. A worker that panics here is started again, a few times.
+    /// panicked. A worker that panics here is started again, up to ten times in a row; then there is one worker less, and without any
+    /// every task fails.
     ///
     /// ```
     /// use inplace::{RegionOptions, Store, WorkerPool};
@@ -162,9 +164,14 @@ fn live<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, S, O: Borrow<R>, E: fmt::D
     init: impl Fn() -> S,
     handler: &impl Fn(&mut S, &<C as Codec<A>>::Target) -> Result<O, E>,
 ) -> Result<()> {
+    let nursery = process::parent();
     let mut state = Some(init());
     worker.is_in(Stage::Ready);
     loop {
+        // A handler that changes its user is told of no death any more.
+        if process::parent() != nursery {
+            return Ok(());
+        }
         let run = |input: &_| handler(state.as_mut().expect("there is one between tasks"), input);
         match worker.serve(None, run)? {
             Served::Well => worker.is_in(Stage::Proven),

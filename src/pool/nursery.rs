@@ -162,7 +162,11 @@ impl<'a> Nursery<'a> {
         let (core, life, nursery) = (self.core, self.life, std::process::id());
         core.board.set_stage(at, Stage::Starting);
         core.board.set_task(at, 0);
+        let (seats, parents_end) = (&mut self.seats, &mut self.parents_end);
         let work = || {
+            // Those of its siblings are not for it.
+            seats.iter_mut().for_each(|seat| seat.watch = None);
+            *parents_end = None;
             process::die_with_parent();
             if process::parent() != nursery {
                 return 0;
@@ -176,8 +180,9 @@ impl<'a> Nursery<'a> {
                 }
             }
         };
+        let forked = process::fork(work);
         let seat = &mut self.seats[at];
-        match process::fork(work) {
+        match forked {
             Ok(pid) => {
                 (seat.pid, seat.watch, seat.start) = (pid, process::watch(pid), None);
                 core.board.seat(at, pid);
