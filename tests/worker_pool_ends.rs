@@ -193,9 +193,11 @@ fn a_map_leaves_room_for_its_results() {
     let pool =
         WorkerPool::<[u8], Vec<u8>>::fork(&store, 2, |n| Ok::<_, String>(n.to_vec())).unwrap();
     let inputs = (0..20_u8).map(|n| vec![n; 4 << 20]);
+    let start = Instant::now();
     for (n, result) in pool.map(inputs).enumerate() {
         assert_eq!(result.unwrap()[1000], n as u8);
     }
+    assert!(start.elapsed() < Duration::from_secs(5), "nobody waits until it gives up");
     pool.join().unwrap();
     assert_nothing_left(&region);
 }

@@ -137,8 +137,11 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> WorkerPool<A, R, C> {
         let may_be_inline = <C as Codec<A>>::CONTAINED.0;
         self.submit_with(false, |sender, metadata| {
             self.store.inner.encoded::<C, A, ()>(self.store.codec, input, |size, fill| {
-                self.core.has_input(size as u64);
-                sender.send(Letter { size, may_be_inline, metadata }, &patience, fill)
+                sender.send(Letter { size, may_be_inline, metadata }, &patience, &mut |out| {
+                    fill(out)?;
+                    self.core.has_input(out.position() as u64);
+                    Ok(())
+                })
             })
         })
     }
