@@ -151,8 +151,7 @@ impl Attendant {
         let is_blind = self.nursery.is_some() && watch.is_none();
         let mut limit = if self.core.has_outstanding() || is_blind { BUSY } else { IDLE };
         let now = Instant::now();
-        // While there is a nursery, or none is needed, none is started.
-        let start = self.start.filter(|start| self.nursery.is_none() && *start > now);
+        let start = self.start.filter(|_| self.nursery.is_none());
         for time in [start, self.kill_at].into_iter().flatten() {
             limit = limit.min(time.saturating_duration_since(now) + Duration::from_millis(1));
         }
@@ -219,13 +218,16 @@ impl Attendant {
         let Some(life) = &self.life else { return };
         // Workers that met the end of the stream come back if somebody died with a task after it.
         let is_due = self.start.is_none_or(|start| start <= Instant::now());
-        if !is_due || self.tasks.has_ended().is_ok_and(|has_ended| has_ended) {
+        if !is_due {
+            return;
+        }
+        self.start = None;
+        if !self.tasks.has_ended().is_ok_and(|has_ended| !has_ended) {
             return;
         }
         match nursery::start(&self.core, life) {
             Ok(pid) => {
                 self.nursery = Some(Nursling::new(pid));
-                self.start = None;
             }
             Err(error) => {
                 self.unready = Some(error.to_string());
