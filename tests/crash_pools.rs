@@ -245,7 +245,7 @@ fn killed_before() -> Vec<Operation> {
 
 #[test]
 fn killed_while_it_is_made_a_pool_leaves_nothing() {
-    sweep("new pools", 3, &killed_before());
+    sweep("new pools", 2, &killed_before());
 }
 
 #[test]

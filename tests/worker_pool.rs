@@ -347,6 +347,21 @@ fn workers_that_never_start_are_no_fork_bomb_and_every_task_hears_why() {
 }
 
 #[test]
+fn a_region_without_an_entry_for_a_worker_says_so() {
+    let _alone = alone();
+    watch();
+    let region = RegionOptions::new().capacity(1 << 22).max_participants(2).anonymous().unwrap();
+    let store = Store::builder("few").connector(ShmConnector::new(region.clone())).open().unwrap();
+    let pool = WorkerPool::<u64, u64>::fork(&store, 1, |n| Ok::<_, String>(n.to_native())).unwrap();
+    let task = pool.submit(&1).unwrap();
+    let error = failed(task.wait(LIMIT).unwrap_err());
+    assert!(error.contains("severed") && error.contains("participant"), "{error}");
+    drop(task);
+    assert!(pool.join().is_err());
+    assert_nothing_left(&region);
+}
+
+#[test]
 fn a_killed_pool_cancels_what_is_not_done_and_a_joined_one_has_done_it() {
     let _alone = alone();
     let (region, store) = world();

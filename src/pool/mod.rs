@@ -46,7 +46,8 @@ use crate::store::Store;
 /// [`join`](WorkerPool::join) waits for all tasks; dropping it kills the workers. Its process may have threads, which may share
 /// it: workers are forked by a process of their own that is forked when the pool is made. What locks other threads of the
 /// program hold just then stay held in the workers for ever, so make pools early. Workers inherit what is open; they end without
-/// handlers of `atexit`, and a text that they print is lost from its last line break on.
+/// handlers of `atexit`, and a text that they print is lost from its last line break on. What a handler panics with is heard, and
+/// not printed: the first pool wraps the program's panic hook for that.
 ///
 /// ```
 /// use inplace::{Error, RegionOptions, Store, WorkerPool};

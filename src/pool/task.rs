@@ -53,7 +53,7 @@ impl<R: ?Sized, C: Codec<R>> Task<R, C> {
     /// Waits for the result; `None` waits without limit.
     ///
     /// # Errors
-    /// [`Error::TimedOut`](crate::Error::TimedOut), and what the [worker did](self) instead of returning a value.
+    /// [`Error::TimedOut`](crate::Error::TimedOut), and what the [worker did](Task) instead of returning a value.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<View<C::Target>> {
         self.future.wait(timeout)
     }
@@ -61,7 +61,7 @@ impl<R: ?Sized, C: Codec<R>> Task<R, C> {
     /// The result if it is there.
     ///
     /// # Errors
-    /// What the [worker did](self) instead of returning a value.
+    /// What the [worker did](Task) instead of returning a value.
     pub fn try_get(&self) -> Result<Option<View<C::Target>>> {
         self.future.try_get()
     }
