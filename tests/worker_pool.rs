@@ -190,7 +190,7 @@ fn a_map_asks_for_no_more_inputs_than_are_on_their_way_and_dropped_it_cancels() 
     let mut results = pool.map(endless).in_flight(5);
     for n in 1..=20 {
         assert_eq!(*results.next().unwrap().unwrap(), n);
-        assert_eq!(asked.get(), n + 5);
+        assert_eq!(asked.get(), n + 4);
     }
     drop(results);
     pool.join().unwrap();

@@ -336,6 +336,21 @@ fn what_a_killed_program_was_doing_is_done_by_another_or_fails_in_the_end() {
 }
 
 #[test]
+fn what_a_program_is_still_doing_when_the_pool_ends_is_cancelled() {
+    let _alone = alone();
+    let (name, region, store) = named("holding");
+    let pool = Squares::builder(&store).name("squares").attached().unwrap();
+    let (mut program, _) = Program::ready("square", &name);
+    let task = pool.submit(&0).unwrap().keep();
+    assert_eq!(program.says(), "began");
+    pool.kill();
+    assert!(matches!(task.wait(LIMIT), Err(Error::Cancelled { .. })));
+    task.evict().unwrap();
+    program.kill();
+    assert_nothing_left(&region);
+}
+
+#[test]
 fn a_program_with_other_types_is_refused_or_its_results_are() {
     let _alone = alone();
     let (name, region, store) = named("types");

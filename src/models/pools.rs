@@ -1,6 +1,6 @@
 //! Worker pools: promises that a ledger names, and tasks that are done once more.
 
-use super::scene::{Deaths, HALF, Scene, Size, explore_deaths, get, mortal, set, spawn};
+use super::scene::{Deaths, HALF, Scene, Size, explore, explore_deaths, get, mortal, set, spawn};
 use crate::actor::{Actor, Refusal};
 use crate::error::Error;
 use crate::fingerprint::Fingerprint;
@@ -138,5 +138,40 @@ fn a_task_of_a_killed_worker_is_done_by_another_while_the_dead_is_reaped() {
         at(&scene.actor(0), tasks, |queue| assert!(!queue.is_in_use(), "it is there still"));
         assert!(scene.actor(0).evict(promise));
         scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_promise_that_its_keeper_forsakes_has_an_answer_whoever_is_killed_giving_one() {
+    explore_deaths("forsake | set, killed; reap", |changes, deaths: &Deaths| {
+        let scene = Scene::new(THREE);
+        let promise = scene.actor(0).reserve().expect("a slot is free");
+        let died = deaths.clone();
+        let setter = spawn(&scene, move |s| {
+            mortal(s, (1, changes), &died, |actor| drop(set(actor, promise, 7)));
+        });
+        let outcome = scene.actor(0).forsake(promise);
+        assert!(outcome.is_ok(), "{outcome:?}");
+        assert_eq!(scene.actor(0).stage_of_promise(promise), PromiseStage::Answered);
+        setter.join().unwrap();
+        scene.reap();
+        assert_eq!(scene.actor(0).stage_of_promise(promise), PromiseStage::Answered);
+        scene.actor(0).evict(promise);
+        assert_nothing_is_left(&scene);
+    });
+}
+
+#[test]
+fn who_waits_hears_that_a_promise_is_forsaken_while_it_is_set() {
+    explore("wait | forsake | set", 2, || {
+        let scene = Scene::new(THREE);
+        let promise = scene.actor(0).reserve().expect("a slot is free");
+        let waiting = spawn(&scene, move |s| s.wait(1, promise));
+        let setter = spawn(&scene, move |s| set(&s.actor(2), promise, 7).is_ok());
+        scene.actor(0).forsake(promise).expect("it is kept here");
+        let expected = setter.join().unwrap().then_some(7);
+        assert_eq!(waiting.join().unwrap(), expected);
+        scene.actor(0).evict(promise);
+        assert_nothing_is_left(&scene);
     });
 }

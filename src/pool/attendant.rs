@@ -10,13 +10,14 @@ use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::pool::board::Stage;
 use crate::pool::core::{Core, Phase};
-use crate::pool::nursery::{self, GAVE_UP, Life};
+use crate::pool::nursery::{self, Life};
 use crate::pool::order::Order;
+use crate::pool::panics;
 use crate::pool::wire::{Death, Report};
 use crate::region::{Delivery, Patience, PromiseStage, QueueReceiver, Received, WaitPolicy};
 use crate::sync::unmodelled::{AtomicU32, Ordering};
 use crate::sys::process::{self, End};
-use crate::sys::{futex, thread};
+use crate::sys::{futex, limits, thread};
 
 /// How long to sleep while tasks are on their way, and else.
 const BUSY: Duration = Duration::from_millis(100);
@@ -48,6 +49,14 @@ impl Attending {
 struct Nursling {
     pid: u32,
     watch: Option<OwnedFd>,
+    /// It said that it ends by its own decision.
+    is_leaving: bool,
+}
+
+impl Nursling {
+    fn new(pid: u32) -> Self {
+        Self { pid, watch: process::watch(pid), is_leaving: false }
+    }
 }
 
 pub(super) struct Attendant {
@@ -79,7 +88,7 @@ impl Attendant {
             core,
             tasks,
             life,
-            nursery: nursery.map(|pid| Nursling { pid, watch: process::watch(pid) }),
+            nursery: nursery.map(Nursling::new),
             deaths: HashMap::new(),
             unready: None,
             failures: 0,
@@ -93,11 +102,18 @@ impl Attendant {
         let is_over = Arc::new(AtomicU32::new(0));
         let ending = Ending(is_over.clone());
         let (core, nursery) = (self.core.clone(), self.nursery.as_ref().map(|it| it.pid));
+        let (dying, tasks) = (self.core.clone(), self.tasks.clone());
         let work = move || {
             let _said_however_it_ends = ending;
-            self.run();
+            if let Err(why) = panics::catch(|| self.run()) {
+                let why = format!("the thread that looks after them {why}");
+                dying.set_failure(why.clone());
+                dying.wire.order_end();
+                fail_all(&tasks, &dying, &why);
+            }
         };
-        let started = thread::start(c"inplace-pool", work);
+        // Nurseries that it forks, and their workers, live on its stack.
+        let started = thread::start_with((c"inplace-pool", limits::stack()), work);
         if started.is_err()
             && let Some(nursery) = nursery
         {
@@ -115,16 +131,18 @@ impl Attendant {
     fn run(mut self) {
         loop {
             self.sleep();
-            while let Some(report) = self.core.wire.heard() {
-                self.hear(report);
-            }
+            self.hear_all();
             self.look_after_nursery();
             if self.core.phase() != Phase::Running && self.nursery.is_none() {
                 return;
             }
             // What can not be done now is tried again.
             let _ = self.core.region.reap();
-            let _ = self.answer_letters();
+            match self.core.expect_workers() {
+                // Of those who were just submitting.
+                Err(Error::NoWorkers { reason }) => fail_all(&self.tasks, &self.core, &reason),
+                _ => drop(self.answer_letters()),
+            }
         }
     }
 
@@ -133,12 +151,19 @@ impl Attendant {
         let is_blind = self.nursery.is_some() && watch.is_none();
         let mut limit = if self.core.has_outstanding() || is_blind { BUSY } else { IDLE };
         let now = Instant::now();
-        for time in [self.start, self.kill_at].into_iter().flatten() {
+        let start = self.start.filter(|_| self.nursery.is_none());
+        for time in [start, self.kill_at].into_iter().flatten() {
             limit = limit.min(time.saturating_duration_since(now) + Duration::from_millis(1));
         }
         let mut descriptors = vec![self.core.wire.pools_end()];
         descriptors.extend(watch.map(AsFd::as_fd));
         process::wait_readable(&descriptors, limit);
+    }
+
+    fn hear_all(&mut self) {
+        while let Some(report) = self.core.wire.heard() {
+            self.hear(report);
+        }
     }
 
     fn hear(&mut self, report: Report) {
@@ -148,6 +173,11 @@ impl Attendant {
             Report::GaveUp(why) => {
                 let said = self.unready.take().map_or_else(String::new, |said| format!(": {said}"));
                 self.fail(format!("{why}{said}"));
+            }
+            Report::Leaving => {
+                if let Some(nursery) = &mut self.nursery {
+                    nursery.is_leaving = true;
+                }
             }
             Report::Look => {}
         }
@@ -169,10 +199,10 @@ impl Attendant {
     }
 
     /// There will be no workers.
-    fn fail(&self, reason: String) {
+    fn fail(&mut self, reason: String) {
+        self.start = None;
         self.core.set_failure(reason.clone());
-        self.core.fail_all(&format!("no worker is left to do it: {reason}"));
-        discard_all(&self.tasks, &self.core);
+        fail_all(&self.tasks, &self.core, &reason);
     }
 
     fn look_after_nursery(&mut self) {
@@ -187,17 +217,17 @@ impl Attendant {
         }
         let Some(life) = &self.life else { return };
         // Workers that met the end of the stream come back if somebody died with a task after it.
-        let is_due = match self.start {
-            Some(start) => start <= Instant::now(),
-            None => self.tasks.has_ended().is_ok_and(|has_ended| !has_ended),
-        };
+        let is_due = self.start.is_none_or(|start| start <= Instant::now());
         if !is_due {
+            return;
+        }
+        self.start = None;
+        if !self.tasks.has_ended().is_ok_and(|has_ended| !has_ended) {
             return;
         }
         match nursery::start(&self.core, life) {
             Ok(pid) => {
-                self.nursery = Some(Nursling { pid, watch: process::watch(pid) });
-                self.start = None;
+                self.nursery = Some(Nursling::new(pid));
             }
             Err(error) => {
                 self.unready = Some(error.to_string());
@@ -214,21 +244,20 @@ impl Attendant {
         };
         let kill_at = *self.kill_at.get_or_insert_with(|| Instant::now() + PATIENCE);
         if kill_at <= Instant::now() {
-            process::kill(nursery.pid);
+            process::kill_watched(nursery.pid, nursery.watch.as_ref());
         }
     }
 
     fn bury(&mut self, end: End) {
-        let Some(nursery) = self.nursery.take() else { return };
         // What it still told.
-        while let Some(report) = self.core.wire.heard() {
-            self.hear(report);
-        }
+        self.hear_all();
+        let Some(nursery) = self.nursery.take() else { return };
         let core = self.core.clone();
         let board = &core.board;
         let seats = 0..board.seats();
         let was_any_ready = seats.clone().any(|seat| board.stage(seat) >= Stage::Ready);
-        let is_as_it_should = end == End::Code(0) || end == End::Code(GAVE_UP);
+        // Nobody knows how it ended where children are not to be waited for.
+        let is_as_it_should = nursery.is_leaving || end == End::Code(0);
         for seat in seats {
             let death = Death { task: board.task(seat), ..Death::new(nursery.pid, end, 0) };
             if !is_as_it_should && board.pid(seat) != 0 {
@@ -258,19 +287,25 @@ impl Attendant {
         let mut from = 0;
         while let Some(letter) = self.tasks.dead_letter(from)? {
             from = letter.envelope() + 1;
-            self.answer_letter(letter)?;
+            // One that can not be answered holds up no other.
+            let _ = self.answer_letter(letter);
         }
         Ok(())
     }
 
     fn answer_letter(&mut self, letter: Delivery) -> Result<()> {
-        let order = Order::of(&letter)?;
+        let Ok(order) = Order::of(&letter) else {
+            // Not of this pool.
+            return letter.acknowledge();
+        };
         let key = order.key(&self.core.region);
         match self.core.region.stage_of_promise(key)? {
             // Given back: who died will have been reaped, or the nursery is about to tell of it.
             PromiseStage::Filling => return Ok(()),
             _ if self.core.board.has_task(order.promise) => return Ok(()),
             PromiseStage::Open => {
+                // It was told of the death before the board forgot it.
+                self.hear_all();
                 let times = letter.deliveries();
                 let how = self.deaths.remove(&order.promise).map_or_else(
                     || "nobody knows how: it had attached itself, or died before it began".into(),
@@ -285,17 +320,27 @@ impl Attendant {
             }
             PromiseStage::Answered => {}
         }
-        let _ = order.evict_input(&letter, &self.core.store);
+        order.evict_input(&letter, &self.core.store);
         letter.acknowledge()
     }
 }
 
-/// Ends the tasks that nobody will do; their promises have their answers.
+/// Has every task fail that has no result.
+pub(super) fn fail_all(tasks: &QueueReceiver, core: &Core, reason: &str) {
+    core.fail_all(&format!("no worker is left to do it: {reason}"));
+    discard_all(tasks, core);
+}
+
+/// Ends the tasks that nobody will do, dead letters too; their promises have their answers.
 pub(super) fn discard_all(tasks: &QueueReceiver, core: &Core) {
     let now = Patience { policy: WaitPolicy::Park, limit: Some(Duration::ZERO) };
-    while let Ok(Received::Message(delivery)) = tasks.receive(&now) {
+    let next = || match tasks.receive(&now) {
+        Ok(Received::Message(delivery)) => Some(delivery),
+        _ => tasks.dead_letter(0).ok().flatten(),
+    };
+    while let Some(delivery) = next() {
         if let Ok(order) = Order::of(&delivery) {
-            let _ = order.evict_input(&delivery, &core.store);
+            order.evict_input(&delivery, &core.store);
         }
         let _ = delivery.acknowledge();
     }

@@ -14,10 +14,12 @@ pub(super) enum Stage {
     Vacant = 0,
     /// It was forked.
     Starting = 1,
-    /// It does tasks.
+    /// It waits for its first task.
     Ready = 2,
+    /// It has done one.
+    Proven = 3,
     /// There are none any more: it ends by itself.
-    Ended = 3,
+    Ended = 4,
 }
 
 const PID: usize = 0;
@@ -55,7 +57,8 @@ impl Board {
         match self.word(seat, STAGE).load(Ordering::SeqCst) {
             1 => Stage::Starting,
             2 => Stage::Ready,
-            3 => Stage::Ended,
+            3 => Stage::Proven,
+            4 => Stage::Ended,
             _ => Stage::Vacant,
         }
     }

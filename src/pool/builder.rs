@@ -19,6 +19,7 @@ use crate::pool::worker::{Served, Worker};
 use crate::queue::region_of;
 use crate::region::{QueueOptions, Region};
 use crate::store::Store;
+use crate::sys::process;
 
 const ATTEMPTS: u8 = 3;
 /// The least that may wait, unless told otherwise.
@@ -35,7 +36,7 @@ pub struct PoolBuilder<A: ?Sized, R: ?Sized, C = Archive, S = ()> {
 
 #[derive(Clone, Debug)]
 struct Options {
-    workers: usize,
+    workers: Option<usize>,
     name: Option<String>,
     attempts: u8,
     queue: Option<u32>,
@@ -43,17 +44,17 @@ struct Options {
 
 impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> PoolBuilder<A, R, C> {
     pub(super) fn new(store: &Store<C>) -> Self {
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let options = Options { workers, name: None, attempts: ATTEMPTS, queue: None };
+        let options = Options { workers: None, name: None, attempts: ATTEMPTS, queue: None };
         Self { store: store.clone(), options, init: Arc::new(|_| ()), marker: PhantomData }
     }
 }
 
 impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, S: 'static> PoolBuilder<A, R, C, S> {
-    /// How many workers are forked; as many as there are processors unless told otherwise.
+    /// How many workers are forked; as many as there are processors unless told otherwise, or fewer where the store's region has
+    /// no room for as many processes (`max_participants`). Each is one of its participants, and there is one more.
     #[must_use]
     pub fn workers(mut self, workers: usize) -> Self {
-        self.options.workers = workers;
+        self.options.workers = Some(workers);
         self
     }
 
@@ -82,7 +83,8 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, S: 'static> PoolBuilder<A, R,
     }
 
     /// What each worker makes when it starts, from its number, and its handler gets with each task; made anew after the handler
-    /// panicked. A worker that panics here is started again, a few times.
+    /// panicked. A worker that panics here is started again, up to ten times in a row; then there is one worker less, and without any
+    /// every task fails.
     ///
     /// ```
     /// use inplace::{RegionOptions, Store, WorkerPool};
@@ -118,7 +120,7 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, S: 'static> PoolBuilder<A, R,
     /// held in them: make pools early.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`], [`Error::InvalidName`] when the name is taken, [`Error::Unsupported`] where the store is not in
+    /// [`Error::InvalidConfig`], also for more workers than may take part in the region, [`Error::InvalidName`] when the name is taken, [`Error::Unsupported`] where the store is not in
     /// shared memory, [`Error::System`] when nothing can be forked, and as [`Store::put`].
     pub fn fork<O, E>(
         self,
@@ -130,16 +132,8 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, S: 'static> PoolBuilder<A, R,
         O: Borrow<R>,
         E: fmt::Display,
     {
-        if !(1..=MAX_WORKERS).contains(&self.options.workers) {
-            return Err(Error::InvalidConfig {
-                what: "the number of a pool's workers".into(),
-                found: self.options.workers.to_string(),
-                expected: format!(
-                    "1 to {MAX_WORKERS}; use `attached` for a pool without workers of its own"
-                ),
-            });
-        }
-        let (store, init, workers) = (self.store.clone(), self.init, self.options.workers);
+        let workers = number_of_workers(region_of(&self.store.inner)?, self.options.workers)?;
+        let (store, init) = (self.store.clone(), self.init);
         let life = move |tasks: Key| -> Life {
             Arc::new(move |core, seat| {
                 let worker = Worker::<A, R, C>::at(&store, tasks, Some((core.clone(), seat)));
@@ -170,18 +164,58 @@ fn live<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, S, O: Borrow<R>, E: fmt::D
     init: impl Fn() -> S,
     handler: &impl Fn(&mut S, &<C as Codec<A>>::Target) -> Result<O, E>,
 ) -> Result<()> {
-    let mut state = init();
+    let nursery = process::parent();
+    let mut state = Some(init());
     worker.is_in(Stage::Ready);
     loop {
-        match worker.serve(None, |input| handler(&mut state, input))? {
-            Served::Well | Served::Nothing => {}
-            Served::Panicking => state = init(),
+        // A handler that changes its user is told of no death any more.
+        if process::parent() != nursery {
+            return Ok(());
+        }
+        let run = |input: &_| handler(state.as_mut().expect("there is one between tasks"), input);
+        match worker.serve(None, run)? {
+            Served::Well => worker.is_in(Stage::Proven),
+            Served::Nothing => {}
+            Served::Panicking => {
+                // What it holds, the next one may need.
+                drop(state.take());
+                state = Some(init());
+                worker.is_in(Stage::Proven);
+            }
             Served::End => break,
         }
     }
-    drop(state);
+    // However its state ends, its work is done.
     worker.is_in(Stage::Ended);
     Ok(())
+}
+
+/// So many as are wanted, if the region has room for them and the nursery.
+fn number_of_workers(region: &Region, wanted: Option<usize>) -> Result<usize> {
+    region.reap()?;
+    let usage = region.usage()?;
+    let room = usage.max_participants.saturating_sub(usage.participants + 1) as usize;
+    let wanted = wanted.unwrap_or_else(|| {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        processors.min(room).clamp(1, MAX_WORKERS)
+    });
+    let refused = |expected: String| Error::InvalidConfig {
+        what: "the number of a pool's workers".into(),
+        found: wanted.to_string(),
+        expected,
+    };
+    if !(1..=MAX_WORKERS).contains(&wanted) {
+        let instead = "use `attached` for a pool without workers of its own";
+        return Err(refused(format!("1 to {MAX_WORKERS}; {instead}")));
+    }
+    if wanted > room {
+        let (most, there) = (usage.max_participants, usage.participants);
+        return Err(refused(format!(
+            "at most {room}: of the region's {most} participants {there} are there, and the pool is one more beside its \
+             workers; make the region with a larger max_participants"
+        )));
+    }
+    Ok(wanted)
 }
 
 fn make<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>>(
@@ -223,7 +257,7 @@ fn make<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>>(
         region.bind(name, tasks)?;
         pool.name = Some(name.clone());
     }
-    // Here, not in the nursery: another thread may hold the hook's lock at the fork.
+    // Not in a child: a thread of this process may hold the lock of hooks just when it is forked.
     panics::listen();
     // From here on a pool that fails ends as any other.
     pool.attending = Some(Attendant::new(core, receiver, life.map(|life| life(tasks)))?.start()?);

@@ -19,8 +19,12 @@ type Submit<A, R, C, I> = fn(&WorkerPool<A, R, C>, &I) -> Result<Task<R, C>>;
 /// Each result is evicted as it is returned: its memory is free when its view is dropped. An error is of the input in whose place
 /// it stands, and the others go on. Dropped, it cancels what is not done.
 ///
-/// Where shared memory is full, an input waits until a result is taken; an input for which there is no room though nothing else
-/// is on its way is an error.
+/// Before it returns a result it asks for inputs until so many are [in flight](Map::in_flight), so the iterator must have them
+/// without that result: where an input depends on the result before it, `in_flight(1)` asks for it only then.
+///
+/// Where shared memory is nearly full, an input waits until a result is taken: there is to be room for results as large as the
+/// largest input, one per worker. A result that is larger, or whose room others take, waits for room for 5 s, and is an error
+/// then, as is an input for which there is no room though nothing else is on its way.
 #[must_use = "it does nothing unless it is iterated over"]
 pub struct Map<'p, A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, I: Iterator> {
     pool: &'p WorkerPool<A, R, C>,
@@ -32,6 +36,8 @@ pub struct Map<'p, A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, I: Iterator> {
     in_flight: usize,
     is_ordered: bool,
     is_over: bool,
+    /// There was no room once.
+    is_tight: bool,
     done: u64,
     submitted: u64,
     progress: Option<Box<dyn FnMut(u64, u64) + 'p>>,
@@ -52,6 +58,7 @@ impl<'p, A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, I: Iterator> Map<'p, A, R
             in_flight: pool.in_flight,
             is_ordered: true,
             is_over: false,
+            is_tight: false,
             done: 0,
             submitted: 0,
             progress: None,
@@ -91,12 +98,16 @@ impl<'p, A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, I: Iterator> Map<'p, A, R
 
     fn fill(&mut self) {
         while !self.is_over && self.running.len() < self.in_flight {
+            if !self.running.is_empty() && !self.has_room() {
+                return;
+            }
             let Some(input) = self.waiting.take().or_else(|| self.inputs.next()) else { return };
             let submitted = (self.submit)(self.pool, &input);
             let is_full = matches!(
                 submitted,
                 Err(Error::OutOfSpace { .. } | Error::OutOfSlots { .. } | Error::Full { .. })
             );
+            self.is_tight |= is_full;
             if is_full && !self.running.is_empty() {
                 self.waiting = Some(input);
                 return;
@@ -106,6 +117,16 @@ impl<'p, A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, I: Iterator> Map<'p, A, R
             self.submitted += 1;
             self.running.push_back(submitted);
         }
+    }
+
+    /// Whether another input leaves each worker room for a result of the size of the largest input: where inputs took all of it,
+    /// no result could be stored.
+    fn has_room(&self) -> bool {
+        let (core, workers) = (&self.pool.core, self.pool.core.board.seats().max(1) as u64);
+        let (input, capacity) = (core.largest_input(), core.region.capacity());
+        let may_be_tight = input.saturating_mul(self.in_flight as u64 + workers) >= capacity / 2;
+        !(self.is_tight || may_be_tight)
+            || core.region.free_bytes() >= input.saturating_mul(workers + 1)
     }
 
     /// The next to be returned, waiting for it.
@@ -135,8 +156,6 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>, I: Iterator> Iterator for Map
             }
         };
         self.done += 1;
-        // While the caller is busy with it, the workers are, too.
-        self.fill();
         if let Some(progress) = &mut self.progress {
             progress(self.done, self.submitted);
         }

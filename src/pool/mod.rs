@@ -21,12 +21,12 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
-use crate::pool::attendant::{Attending, discard_all};
-use crate::pool::core::{Core, Phase};
+use crate::pool::attendant::{Attending, discard_all, fail_all};
+use crate::pool::core::{Core, PATIENCE, Phase, await_reaper};
 use crate::pool::order::Order;
 use crate::pool::wire::Report;
 use crate::proxy::Proxy;
@@ -40,7 +40,8 @@ use crate::store::Store;
 /// the signal. A handler may so run more than once for an input; its result is there once.
 ///
 /// Inputs are evicted when their tasks are done, results when their [`Task`] is dropped, or [`Map`] has returned them; with the
-/// pool's process everything goes, however it ends.
+/// pool's process everything goes, however it ends, but for objects that others made: what a proxy names that
+/// [evicts](Proxy::evict_on_resolve) it stays when the pool's process is killed before the task is done.
 ///
 /// [`join`](WorkerPool::join) waits for all tasks; dropping it kills the workers. Its process may have threads, which may share
 /// it: workers are forked by a process of their own that is forked when the pool is made. What locks other threads of the
@@ -137,7 +138,11 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> WorkerPool<A, R, C> {
         let may_be_inline = <C as Codec<A>>::CONTAINED.0;
         self.submit_with(false, |sender, metadata| {
             self.store.inner.encoded::<C, A, ()>(self.store.codec, input, |size, fill| {
-                sender.send(Letter { size, may_be_inline, metadata }, &patience, fill)
+                sender.send(Letter { size, may_be_inline, metadata }, &patience, &mut |out| {
+                    fill(out)?;
+                    self.core.has_input(out.position() as u64);
+                    Ok(())
+                })
             })
         })
     }
@@ -193,9 +198,9 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> WorkerPool<A, R, C> {
         let result = <C as Codec<R>>::FINGERPRINT.get();
         let order = Order { promise: key.object(), result, is_proxy };
         send(sender, &order.to_bytes())?;
-        if self.core.expect_workers().is_err() {
-            // Whoever found that out may have failed all tasks but this one.
-            self.core.fail_all("no worker is left to do it");
+        if let Err(Error::NoWorkers { reason }) = self.core.expect_workers() {
+            // Whoever found that out may have failed all tasks but this one, which takes the room of others who wait for some.
+            fail_all(&self.tasks, &self.core, &reason);
         }
         Ok(task)
     }
@@ -292,11 +297,16 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> WorkerPool<A, R, C> {
             self.core.wire.report(&Report::Look);
             attending.await_end();
         }
-        let region = &self.core.region;
         // What can not be done now, whoever reaps this process does.
-        let _ = region.reap();
+        let _ = self.core.region.reap();
         self.core.cancel_all();
         discard_all(&self.tasks, &self.core);
+        // What somebody had who is being reaped just now comes back.
+        let started = Instant::now();
+        while self.tasks.is_held_by_dying().unwrap_or(false) && started.elapsed() < PATIENCE {
+            let _ = await_reaper(&self.core.region);
+            discard_all(&self.tasks, &self.core);
+        }
     }
 
     fn leave(&self) {

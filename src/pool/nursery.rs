@@ -10,7 +10,7 @@ use crate::pool::core::Core;
 use crate::pool::panics;
 use crate::pool::wire::{Death, Report, cut};
 use crate::region::fork::leave_all;
-use crate::sys::process::{self, End};
+use crate::sys::process;
 
 /// What a worker does all its life; its seat's number. The code it ends with.
 pub(super) type Life = Arc<dyn Fn(&Arc<Core>, usize) -> i32 + Send + Sync>;
@@ -22,9 +22,6 @@ const LAST_PAUSE: Duration = Duration::from_millis(500);
 /// How long to sleep where nothing tells that somebody died.
 const GLANCE: Duration = Duration::from_millis(20);
 const LONG: Duration = Duration::from_secs(60);
-
-/// Ended by its own decision: there is no use in another.
-pub(super) const GAVE_UP: i32 = 3;
 
 /// How long to wait after so many failures in a row.
 pub(super) fn pause(failures: u32) -> Duration {
@@ -38,10 +35,11 @@ pub(super) fn pause(failures: u32) -> Duration {
 pub(super) fn start(core: &Arc<Core>, life: &Life) -> Result<u32> {
     let parent = std::process::id();
     let work = || {
-        let code = Nursery::new(core, life, parent).run();
+        Nursery::new(core, life, parent).run();
+        core.wire.report(&Report::Leaving);
         // Where the pool's process was killed, nobody else may be left.
         leave_all();
-        code
+        0
     };
     process::fork(work).map_err(|error| Error::system("forking a worker pool's nursery", error))
 }
@@ -54,10 +52,20 @@ struct Seat {
     watch: Option<OwnedFd>,
     /// How many died there before they were ready, since one was.
     failures: u32,
+    /// How many died there before they had done a task, since one had.
+    useless: u32,
     /// When the next one starts.
     start: Option<Instant>,
     /// Its worker has ended, and was not to go on.
     is_over: bool,
+}
+
+impl Seat {
+    /// Counts one that died, or ended, and was that far.
+    fn count(&mut self, stage: Stage) {
+        self.failures = if stage < Stage::Ready { self.failures + 1 } else { 0 };
+        self.useless = if stage < Stage::Proven { self.useless + 1 } else { 0 };
+    }
 }
 
 struct Nursery<'a> {
@@ -77,19 +85,18 @@ impl<'a> Nursery<'a> {
         Self { core, life, parent, parents_end: process::watch(parent), seats, last: None }
     }
 
-    fn run(mut self) -> i32 {
+    fn run(mut self) {
         loop {
             if process::parent() != self.parent || self.core.wire.is_to_end() {
-                self.end_all();
-                return 0;
+                return self.end_all();
             }
             (0..self.seats.len()).for_each(|seat| self.look_after(seat));
-            if self.seats.iter().all(|seat| seat.is_over) {
-                return 0;
-            }
             if self.is_hopeless() {
-                self.give_up();
-                return GAVE_UP;
+                // One that met the end of the tasks is enough.
+                if !self.seats.iter().any(|seat| seat.is_over) {
+                    self.give_up();
+                }
+                return;
             }
             self.start_missing();
             self.sleep();
@@ -101,9 +108,6 @@ impl<'a> Nursery<'a> {
         let board = &self.core.board;
         let stage = board.stage(at);
         let seat = &mut self.seats[at];
-        if stage >= Stage::Ready {
-            seat.failures = 0;
-        }
         if seat.pid == 0 {
             return;
         }
@@ -112,16 +116,16 @@ impl<'a> Nursery<'a> {
         let stage = board.stage(at).max(stage);
         let death = Death::new(seat.pid, end, board.task(at));
         (seat.pid, seat.watch) = (0, None);
-        if stage == Stage::Ended && end == End::Code(0) {
+        seat.count(stage);
+        if stage == Stage::Ended {
             seat.is_over = true;
         } else {
             board.count_death();
             self.core.wire.report(&Report::Died(death));
             self.last = Some(death);
-            if stage < Stage::Ready {
-                seat.failures += 1;
-            }
-            seat.start = Some(Instant::now() + pause(seat.failures));
+            // The first is replaced at once.
+            let pause = pause(seat.failures.max(seat.useless.saturating_sub(1)));
+            seat.start = Some(Instant::now() + pause);
         }
         // Whoever can not be reaped now is so by those who wait.
         let _ = self.core.region.reap();
@@ -130,6 +134,7 @@ impl<'a> Nursery<'a> {
         self.core.wire.report(&Report::Look);
     }
 
+    /// Whether nobody is there, and nobody will be.
     fn is_hopeless(&self) -> bool {
         self.seats.iter().all(|seat| seat.is_over || (seat.pid == 0 && seat.failures >= ENOUGH))
     }
@@ -156,7 +161,12 @@ impl<'a> Nursery<'a> {
     fn start(&mut self, at: usize) {
         let (core, life, nursery) = (self.core, self.life, std::process::id());
         core.board.set_stage(at, Stage::Starting);
+        core.board.set_task(at, 0);
+        let (seats, parents_end) = (&mut self.seats, &mut self.parents_end);
         let work = || {
+            // Those of its siblings are not for it.
+            seats.iter_mut().for_each(|seat| seat.watch = None);
+            *parents_end = None;
             process::die_with_parent();
             if process::parent() != nursery {
                 return 0;
@@ -170,8 +180,9 @@ impl<'a> Nursery<'a> {
                 }
             }
         };
+        let forked = process::fork(work);
         let seat = &mut self.seats[at];
-        match process::fork(work) {
+        match forked {
             Ok(pid) => {
                 (seat.pid, seat.watch, seat.start) = (pid, process::watch(pid), None);
                 core.board.seat(at, pid);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::key::Key;
+use crate::pool::panics;
 use crate::proxy::{Access, ProxyRef};
 use crate::region::{Delivery, MessageBytes, Region};
 use crate::store::{Inner, registry};
@@ -61,15 +62,20 @@ impl Order {
         Ok((wire, takes))
     }
 
-    /// W6: evicts the input of a task that is over, if its proxy says so.
-    pub(super) fn evict_input(self, delivery: &Delivery, store: &Arc<Inner>) -> Result<()> {
-        if self.is_proxy {
+    /// W6: evicts the input of a task that is over, if its proxy says so. One that is gone, or that nobody can reach any more,
+    /// needs nothing.
+    pub(super) fn evict_input(self, delivery: &Delivery, store: &Arc<Inner>) {
+        let evict = || -> Result<()> {
             let (wire, takes) = Self::proxy(delivery)?;
             if takes {
                 home_of(&wire, store)?.evict(wire.key)?;
             }
+            Ok(())
+        };
+        if self.is_proxy {
+            // A connector may be code of a user.
+            let _ = panics::catch(evict);
         }
-        Ok(())
     }
 }
 

@@ -14,9 +14,10 @@ thread_local! {
 
 static IS_LISTENING: AtomicBool = AtomicBool::new(false);
 
-/// Has this process remember where work panicked, instead of printing it; other panics are printed as ever.
+/// Has this process, and those it forks from now on, remember where work panicked, instead of printing it; other panics are
+/// printed as ever. Where another hook is set later, the place is left out.
 pub(super) fn listen() {
-    // Who panics may not change the hook: then what is said is heard without its place.
+    // Who panics has no say in hooks.
     if std::thread::panicking() || IS_LISTENING.swap(true, Ordering::SeqCst) {
         return;
     }

@@ -28,6 +28,7 @@ use crate::view::View;
 /// | panicked | [`Error::Failed`](crate::Error::Failed), with what it said, and where |
 /// | was killed, every time it was tried | [`Error::Failed`](crate::Error::Failed), with the signal |
 /// | had not done it when the pool ended | [`Error::Cancelled`](crate::Error::Cancelled) |
+/// | was just storing its result then, and did not in a second | [`Error::Broken`](crate::Error::Broken) |
 ///
 /// It is its process's: a forked child can wait for it, and its drop there does nothing.
 #[must_use = "dropped, the task is not done, or its result is evicted"]
@@ -80,7 +81,7 @@ impl<R: ?Sized, C: Codec<R>> Task<R, C> {
     }
 
     /// The result is evicted no more: whoever wants it waits for it, and evicts it when it is not needed any more. The task is
-    /// done in any case.
+    /// done in any case, unless the pool ends before: whoever waits hears that, too.
     ///
     /// ```
     /// use inplace::{RegionOptions, Store, WorkerPool};

@@ -22,6 +22,8 @@ pub(super) enum Report {
     Unready(String),
     /// The nursery starts no more.
     GaveUp(String),
+    /// The nursery ends by its own decision.
+    Leaving,
     /// Something has changed in its own process.
     Look,
 }

@@ -4,13 +4,13 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::pool::board::Stage;
-use crate::pool::core::Core;
+use crate::pool::core::{Core, await_reaper};
 use crate::pool::order::{Order, home_of};
 use crate::pool::panics;
 use crate::proxy::Proxy;
@@ -21,8 +21,9 @@ use crate::region::{
 use crate::store::{Inner, Store};
 use crate::view::View;
 
-/// How long to wait between two looks at a promise that a dead worker was just giving its value.
-const SOON: Duration = Duration::from_millis(1);
+/// How long a result waits for room, and between two attempts.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// A program that does the tasks of another process's [`WorkerPool`](crate::WorkerPool), which has a
 /// [name](crate::PoolBuilder::name).
@@ -181,7 +182,10 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> Worker<A, R, C> {
         O: Borrow<R>,
         E: fmt::Display,
     {
-        let order = Order::of(&delivery)?;
+        let Ok(order) = Order::of(&delivery) else {
+            // Somebody sent it who had no business here.
+            return delivery.acknowledge().map(|()| Served::Well);
+        };
         self.is_at(order.promise);
         let key = order.key(&self.region);
         let mut served = Served::Well;
@@ -198,8 +202,7 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> Worker<A, R, C> {
                 give(&self.region, key, || self.region.fail_for_keeper(key, &why))?;
             }
         }
-        // An input that is gone, or that nobody can reach any more, needs nothing.
-        let _ = order.evict_input(&delivery, &self.store);
+        order.evict_input(&delivery, &self.store);
         let acknowledged = delivery.acknowledge();
         self.is_at(0);
         acknowledged.map(|()| served)
@@ -240,7 +243,7 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> Worker<A, R, C> {
                 |input: &<C as Codec<A>>::Target| handler(input).map_err(|error| error.to_string());
             let result = self.with_input((delivery, order), run)?;
             let set = || self.store.set::<C, R>(self.codec, key, result.borrow());
-            give(&self.region, key, set)
+            give(&self.region, key, || await_room(&self.region, set))
                 .map_err(|error| format!("its result can not be stored: {error}"))
         };
         match panics::catch(work) {
@@ -282,6 +285,23 @@ pub(super) fn is_open(region: &Region, key: Key) -> Result<bool> {
     }
 }
 
+/// Tries for a while what there is no room for: others give theirs back.
+fn await_room(region: &Region, set: impl Fn() -> Result<()>) -> Result<()> {
+    let mut started = None;
+    loop {
+        match set() {
+            Err(Error::OutOfSpace { .. } | Error::OutOfSlots { .. })
+                if started.get_or_insert_with(Instant::now).elapsed() < PATIENCE =>
+            {
+                if region.reap()? == 0 {
+                    std::thread::sleep(PAUSE);
+                }
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
 /// W5: gives the answer, unless nobody wants it, or there is one.
 fn give(region: &Region, key: Key, set: impl Fn() -> Result<()>) -> Result<()> {
     loop {
@@ -297,13 +317,6 @@ fn give(region: &Region, key: Key, set: impl Fn() -> Result<()>) -> Result<()> {
             outcome => return outcome,
         }
     }
-}
-
-fn await_reaper(region: &Region) -> Result<()> {
-    if region.reap()? == 0 {
-        std::thread::sleep(SOON);
-    }
-    Ok(())
 }
 
 impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> fmt::Debug for Worker<A, R, C> {

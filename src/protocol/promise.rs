@@ -7,12 +7,13 @@
 //! abort:   return the block · CAS loop -> PENDING (RETIRED if EVICTED, BROKEN if DOOMED) · keeper NONE? CAS PENDING ->
 //!          BROKEN · wake
 //! fail:    keeper is me · CAS PENDING -> BROKEN · wake; with a reason: keeper is me · set, to an object that says it
+//! forsake: fail; FILLING, and the keeper is me: CAS DOOMED in · wake
 //! wait:    READY: pin · BROKEN, DOOMED: error · other generation, RETIRED, EVICTED: gone · else CAS WAITERS in, sleep ·
 //!          keeper dead, and still the keeper? CAS PENDING -> BROKEN, or, FILLING by a dead one, DOOMED in · wake
 //! ```
 //!
-//! DOOMED is what makes an answer final that is given before the writer's reaper is done: a writer under the same id, or
-//! one who finds the promise PENDING in between, would else give it a value.
+//! DOOMED is what makes an answer final that is given before the writer, or its reaper, is done: the writer, another under the
+//! same id, or one who finds the promise PENDING in between, would else give it a value.
 //!
 //! Killed between any two: the reaper clears the keeper, turns FILLING(dead) into PENDING, and PENDING without a keeper
 //! into BROKEN, and wakes every slot with WAITERS, so nobody sleeps on a promise whose promiser is dead.
@@ -169,6 +170,42 @@ impl<'a> Actor<'a> {
         }
     }
 
+    /// Says that a promised value will never come, also when somebody, dead or alive, is writing it: who publishes, gives up or
+    /// reaps that finds it in the word. Only who keeps the promise may.
+    pub(crate) fn forsake(&self, id: ObjectId) -> Result<()> {
+        loop {
+            match self.fail(id) {
+                Err(Error::AlreadySet { .. }) => {}
+                outcome => return outcome,
+            }
+            let Some(slot) = self.segment.slot(id.slot()) else { return Ok(()) };
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            if !word.is_generation_of(id) || word.is(State::Ready) {
+                return Ok(());
+            }
+            let is_mine = KeeperWord(slot.extra.load(Ordering::SeqCst)).is_kept_by(self.me);
+            if !is_mine {
+                return Err(Error::NotOwner { token: "promise" });
+            }
+            if word.is(State::Filling) && self.doom_word(slot, (id, word)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// CAS DOOMED into the word that was seen, and wake.
+    fn doom_word(&self, slot: &Slot, (id, word): (ObjectId, SlotWord)) -> bool {
+        let doomed = word.with(DOOMED);
+        let is_in = slot
+            .word
+            .compare_exchange(word.0, doomed.0, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok();
+        if is_in && word.has(WAITERS) {
+            self.wake(id.slot(), slot);
+        }
+        is_in
+    }
+
     /// Says why a promised value will never come, in an object of that fingerprint. Only who keeps the promise may.
     pub(crate) fn fail_with(
         &self,
@@ -238,15 +275,8 @@ impl<'a> Actor<'a> {
         let filling = word.is_generation_of(id) && word.is(State::Filling);
         let Some(owner) = word.owner().filter(|_| filling) else { return Ok(()) };
         // The word that was seen before its owner was asked for: another may write by now.
-        let doomed = word.with(DOOMED);
-        if !is_alive(owner)?
-            && slot
-                .word
-                .compare_exchange(word.0, doomed.0, Ordering::SeqCst, Ordering::SeqCst)
-                .is_ok()
-            && word.has(WAITERS)
-        {
-            self.wake(id.slot(), slot);
+        if !is_alive(owner)? {
+            self.doom_word(slot, (id, word));
         }
         Ok(())
     }

@@ -101,6 +101,11 @@ impl Region {
         Ok(all)
     }
 
+    /// About how many bytes are free. Walks every unit.
+    pub(crate) fn free_bytes(&self) -> u64 {
+        self.capacity().saturating_sub(Usage::of(&self.attachment.segment).in_use)
+    }
+
     /// How much of the region is in use. Walks every slot and unit: for reports, not for every operation.
     ///
     /// ```

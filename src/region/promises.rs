@@ -158,6 +158,12 @@ impl Region {
         }
     }
 
+    /// Says that a value promised by this process will never come, also where somebody is just writing it.
+    pub(crate) fn forsake(&self, key: Key) -> Result<()> {
+        let id = self.object_id(key)?;
+        self.attachment.actor()?.forsake(id)
+    }
+
     /// How far a promise is.
     pub(crate) fn stage_of_promise(&self, key: Key) -> Result<PromiseStage> {
         Ok(self.attachment.actor()?.stage_of_promise(self.object_id(key)?))

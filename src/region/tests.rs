@@ -15,6 +15,23 @@ use crate::protocol::promise::Promised;
 use crate::segment::Segment;
 use crate::sync::Ordering;
 
+#[test]
+fn who_keeps_a_promise_can_forsake_it_while_another_gives_its_value() {
+    let world = World::new(2, 8);
+    let id = world.actor(0).reserve().unwrap();
+    let set = world.actor(1).set_with(id, (8, Fingerprint::BYTES), &mut |out| {
+        let refused = world.actor(2).forsake(id);
+        assert!(matches!(refused, Err(Error::NotOwner { .. })), "{refused:?}");
+        world.actor(0).forsake(id)?;
+        world.actor(0).forsake(id)?;
+        out.write(&[7; 8]);
+        Ok(())
+    });
+    assert!(matches!(set, Err(Refusal::Error(Error::Broken { .. }))), "{set:?}");
+    assert!(matches!(world.actor(1).look(id), Ok(Promised::Broken)));
+    assert!(world.actor(0).evict(id));
+}
+
 struct World {
     segment: Segment,
     locals: Vec<Local>,

@@ -42,6 +42,13 @@ pub(crate) fn check_file(needed: u64, what: &'static str) -> Result<()> {
     Ok(())
 }
 
+/// As much stack as a program's first thread has, or what that is by default.
+pub(crate) fn stack() -> usize {
+    const USUAL: u64 = 8 << 20;
+    let stack = limit(Resource::RLIMIT_STACK).ok().filter(|stack| *stack != RLIM_INFINITY);
+    stack.unwrap_or(USUAL).max(USUAL) as usize
+}
+
 fn limit(resource: Resource) -> Result<u64> {
     let limits = getrlimit(resource);
     limits.map(|(soft, _)| soft).map_err(|error| Error::system("reading resource limits", error))

@@ -62,6 +62,14 @@ pub(crate) fn kill(child: u32) {
     unsafe { libc::kill(child as i32, libc::SIGKILL) };
 }
 
+/// The same, of one that somebody else may have waited for: where there is a descriptor of it, nobody else is killed.
+pub(crate) fn kill_watched(child: u32, watch: Option<&OwnedFd>) {
+    let Some(watch) = watch else { return kill(child) };
+    let (fd, info) = (watch.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: a system call on a descriptor that is open; it reads nothing.
+    unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, libc::SIGKILL, info, 0) };
+}
+
 /// The process that forked this one, or who took its place.
 pub(crate) fn parent() -> u32 {
     // SAFETY: asks for a number.
@@ -145,7 +153,8 @@ mod tests {
         });
         let sleeper = sleeper.unwrap();
         assert_eq!(ended(sleeper), None);
-        kill(sleeper);
+        let watched = watch(sleeper);
+        kill_watched(sleeper, watched.as_ref());
         assert_eq!(wait(sleeper), End::Signal(libc::SIGKILL));
         assert_eq!(ended(sleeper), Some(End::Unknown), "it was waited for");
         assert_eq!(signal_name(libc::SIGKILL), "SIGKILL");

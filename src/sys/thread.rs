@@ -18,6 +18,14 @@ struct Start {
 
 /// Starts a thread that nobody joins. If the work panics, the thread ends. A name has 15 bytes at most.
 pub(crate) fn start(name: &'static CStr, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    start_with((name, STACK), work)
+}
+
+/// The same, with so large a stack.
+pub(crate) fn start_with(
+    (name, stack): (&'static CStr, usize),
+    work: impl FnOnce() + Send + 'static,
+) -> io::Result<()> {
     let start = Box::into_raw(Box::new(Start { name, work: Box::new(work) }));
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     let mut thread = MaybeUninit::<libc::pthread_t>::uninit();
@@ -31,7 +39,7 @@ pub(crate) fn start(name: &'static CStr, work: impl FnOnce() + Send + 'static) -
                 attributes.as_mut_ptr(),
                 libc::PTHREAD_CREATE_DETACHED,
             );
-            libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), STACK);
+            libc::pthread_attr_setstacksize(attributes.as_mut_ptr(), stack);
             let (to, start) = (thread.as_mut_ptr(), start.cast());
             let started = libc::pthread_create(to, attributes.as_ptr(), run, start);
             libc::pthread_attr_destroy(attributes.as_mut_ptr());

@@ -366,6 +366,11 @@ impl QueueReceiver {
         Ok(self.handle.queue()?.is_in_use())
     }
 
+    /// Whether somebody has received something who is being reaped.
+    pub(crate) fn is_held_by_dying(&self) -> Result<bool> {
+        Ok(self.handle.queue()?.is_held_by_dying())
+    }
+
     /// Wakes whoever waits for room, though there is none.
     pub(crate) fn ring_room(&self) {
         if let Ok(queue) = self.handle.queue() {
