@@ -8,7 +8,7 @@
 //!          P9 CAS tail t → t + 1 · P10 ring ITEMS · P11 drop
 //! join:    J1 find the true tail t (P2 to P4) · J2 my cursor = c · J3 find the true tail t': c < t' - capacity? J2 again · J4 ring ROOM
 //! receive: C1 load the word of c: of position c? C2 load its slot's word READY(g), pin that, place and number are those? a view ·
-//!          C3 cursor = c + 1, ring ROOM · C2 in vain, and the word is the same? one lost, C3 · of a later q? all before q - capacity
+//!          C3 cursor = c + 1, ring ROOM · C2 in vain, and the word is the same? one lost (if it was published), C3 · of a later q? all before q - capacity
 //!          are lost, C3 · of an earlier one: nothing there yet
 //! leave:   cursor = 0 · ring ROOM
 //! drop:    D1 p = OLDEST · D2 within the limits? done · D3 (held back) any cursor ≤ p? done · D4 evict what the word of p names ·
