@@ -301,9 +301,9 @@ impl<A: ?Sized, R: ?Sized, C: Codec<A> + Codec<R>> WorkerPool<A, R, C> {
         let _ = self.core.region.reap();
         self.core.cancel_all();
         discard_all(&self.tasks, &self.core);
-        // What somebody had who is being reaped just now comes back.
+        // What somebody had who is not reaped yet comes back.
         let started = Instant::now();
-        while self.tasks.is_held_by_dying().unwrap_or(false) && started.elapsed() < PATIENCE {
+        while self.tasks.is_held_by_dead().unwrap_or(false) && started.elapsed() < PATIENCE {
             let _ = await_reaper(&self.core.region);
             discard_all(&self.tasks, &self.core);
         }

@@ -13,11 +13,13 @@
 use std::collections::HashSet;
 
 use super::Queue;
+use crate::error::Result;
 use crate::layout::participant::ParticipantId;
 use crate::layout::queue::{EnvelopeWord, OBJECT, RingWord, Stage};
 use crate::layout::slot::ObjectId;
 use crate::participants;
 use crate::sync::Ordering;
+use crate::sys::lock::Source;
 
 impl Queue<'_> {
     /// Q1 to Q5.
@@ -109,6 +111,21 @@ impl Queue<'_> {
             let word = self.load_envelope(envelope);
             word.is(Stage::Taken) && !word.is_owned_by(self.actor.me)
         })
+    }
+
+    /// Whether somebody received something who is dead, and not reaped yet: perhaps somebody is about to.
+    #[cold]
+    pub(crate) fn is_held_by_dead(&self, source: &Source<'_>) -> Result<bool> {
+        for envelope in 0..self.place.shape.envelopes {
+            let word = self.load_envelope(envelope);
+            if word.is(Stage::Taken)
+                && let Some(owner) = word.owner()
+                && participants::looks_dead(self.actor.segment, source, owner)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether somebody received something who is being reaped.

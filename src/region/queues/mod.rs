@@ -333,15 +333,15 @@ impl QueueReceiver {
             return Ok(None);
         }
         // Whatever was sent, was sent before that was so. What others hold may come back; what the dead held, does.
-        let is_held = queue.is_held_by_others();
-        if is_held {
+        let mut is_to_come = false;
+        if queue.is_held_by_others() {
             reap::reap_dead(attachment)?;
+            // Somebody else is reaping, and not done. Before the look: what came back until then, it finds.
+            is_to_come = queue.is_held_by_dead(&attachment.source())?;
         }
         if let Some(taken) = queue.receive(&self.seen)? {
             return Ok(Some(Found::Message(taken)));
         }
-        // Somebody else is reaping, and not done: who looks again will see what comes of it.
-        let is_to_come = is_held && queue.is_held_by_dying();
         Ok(if is_to_come { None } else { Some(Found::End) })
     }
 
@@ -366,9 +366,9 @@ impl QueueReceiver {
         Ok(self.handle.queue()?.is_in_use())
     }
 
-    /// Whether somebody has received something who is being reaped.
-    pub(crate) fn is_held_by_dying(&self) -> Result<bool> {
-        Ok(self.handle.queue()?.is_held_by_dying())
+    /// Whether somebody has received something who is dead, and not reaped yet.
+    pub(crate) fn is_held_by_dead(&self) -> Result<bool> {
+        self.handle.queue()?.is_held_by_dead(&self.handle.attachment().source())
     }
 
     /// Wakes whoever waits for room, though there is none.
