@@ -352,12 +352,9 @@ fn a_region_without_an_entry_for_a_worker_says_so() {
     watch();
     let region = RegionOptions::new().capacity(1 << 22).max_participants(2).anonymous().unwrap();
     let store = Store::builder("few").connector(ShmConnector::new(region.clone())).open().unwrap();
-    let pool = WorkerPool::<u64, u64>::fork(&store, 1, |n| Ok::<_, String>(n.to_native())).unwrap();
-    let task = pool.submit(&1).unwrap();
-    let error = failed(task.wait(LIMIT).unwrap_err());
-    assert!(error.contains("severed") && error.contains("participant"), "{error}");
-    drop(task);
-    assert!(pool.join().is_err());
+    let refused = WorkerPool::<u64, u64>::fork(&store, 1, |n| Ok::<_, String>(n.to_native()));
+    let Err(Error::InvalidConfig { expected, .. }) = refused else { panic!("{refused:?}") };
+    assert!(expected.contains("at most 0") && expected.contains("participant"), "{expected}");
     assert_nothing_left(&region);
 }
 

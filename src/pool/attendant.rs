@@ -105,6 +105,8 @@ impl Attendant {
         let (dying, tasks) = (self.core.clone(), self.tasks.clone());
         let work = move || {
             let _said_however_it_ends = ending;
+            // Let go of before that is said.
+            let (dying, tasks) = (dying, tasks);
             if let Err(why) = panics::catch(|| self.run()) {
                 let why = format!("the thread that looks after them {why}");
                 dying.set_failure(why.clone());
