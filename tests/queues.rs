@@ -339,20 +339,19 @@ fn whoever_waits_hears_of_the_end_of_the_queue_and_its_messages_go() {
         let empty = store.queue_new::<Job>(1).unwrap();
         let job = Job { producer: 0, number: 0, payload: vec![7; 5000] };
         full.sender().unwrap().send(&job).unwrap();
+        let sender = full.sender().unwrap().wait_policy(policy);
+        let receiver = empty.receiver().unwrap().wait_policy(policy);
         std::thread::scope(|scope| {
-            let sender = scope.spawn(|| {
-                let sender = full.sender().unwrap().wait_policy(policy);
-                assert!(matches!(sender.send(&job), Err(Error::NotFound { .. })));
-            });
-            let receiver = scope.spawn(|| {
-                let receiver = empty.receiver().unwrap().wait_policy(policy);
-                assert!(matches!(receiver.recv(), Err(Error::NotFound { .. })));
-            });
+            let sending =
+                scope.spawn(|| assert!(matches!(sender.send(&job), Err(Error::NotFound { .. }))));
+            let receiving =
+                scope.spawn(|| assert!(matches!(receiver.recv(), Err(Error::NotFound { .. }))));
             std::thread::sleep(Duration::from_millis(20));
             assert!(full.evict().unwrap() && empty.evict().unwrap());
-            sender.join().unwrap();
-            receiver.join().unwrap();
+            sending.join().unwrap();
+            receiving.join().unwrap();
         });
+        drop((sender, receiver));
         assert!(matches!(full.sender(), Err(Error::NotFound { .. })));
         let report = region_of(&store).check().unwrap();
         assert!(report.is_clean() && report.bytes_in_use == 0 && report.pins == 0, "{report}");
