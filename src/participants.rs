@@ -64,11 +64,6 @@ fn word_of(segment: &Segment, participant: ParticipantId) -> EntryWord {
     EntryWord(segment.entry(participant).word.load(Ordering::SeqCst))
 }
 
-/// Whether somebody is reaping a participant.
-pub(crate) fn is_dying(segment: &Segment, participant: ParticipantId) -> bool {
-    word_of(segment, participant).presence() == Some(Presence::Dying)
-}
-
 fn is_vacant(segment: &Segment, participant: ParticipantId) -> bool {
     word_of(segment, participant).presence() == Some(Presence::Vacant)
 }

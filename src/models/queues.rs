@@ -80,9 +80,10 @@ fn look(queue: &Queue<'_>, seen: &AtomicU64, acknowledges: bool) -> Found {
     if !queue.is_there() {
         return Found::Gone;
     }
-    let receive = || queue.receive(seen).expect("nothing is corrupt");
-    let (taken, has_ended) = match receive() {
-        None if queue.has_no_producer() => (receive(), true),
+    let (taken, has_ended) = match queue.receive(seen).expect("nothing is corrupt") {
+        None if queue.has_no_producer() => {
+            (queue.receive_whatever_is_there().expect("nothing is corrupt"), true)
+        }
         taken => (taken, false),
     };
     let Some(taken) = taken else {
@@ -116,8 +117,9 @@ fn receive(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
 }
 
 /// The same for one who looks, and has another listen and look for it.
-fn receive_by_another(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
-    let found = at(actor, id, |queue| {
+fn receive_by_another(scene: &Scene, p: u32, id: ObjectId, seen: &AtomicU64) -> Found {
+    let source = scene.locks.source();
+    let found = at(&scene.actor(p), id, |queue| {
         loop {
             match look(queue, seen, true) {
                 Found::Nothing => {}
@@ -125,7 +127,7 @@ fn receive_by_another(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Foun
             }
             let (word, heard) = queue.listen(QueueBell::Items);
             let known = seen.load(crate::sync::unmodelled::Ordering::Relaxed);
-            if queue.is_silent(QueueBell::Items, known).expect("nothing is corrupt") {
+            if queue.is_silent(QueueBell::Items, known, &source).expect("nothing is corrupt") {
                 futex::wait_low(word, heard, None);
             }
         }
@@ -298,7 +300,7 @@ fn one_who_has_another_listen_for_it_hears_of_the_message_and_of_the_end() {
             at(&s.actor(1), id, |queue| queue.remove_producer());
         });
         let seen = AtomicU64::new(0);
-        let found = [0, 1].map(|_| receive_by_another(&scene.actor(0), id, &seen));
+        let found = [0, 1].map(|_| receive_by_another(&scene, 0, id, &seen));
         assert_eq!(found, [Found::Message(1, 1), Found::End]);
         sender.join().unwrap();
         scene.assert_all_returns();

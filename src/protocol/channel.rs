@@ -126,6 +126,17 @@ impl<'a> Actor<'a> {
         false
     }
 
+    /// E2, for a dead one who has a channel pinned: was it killed between E1 and E2, nobody was told.
+    pub(super) fn ring_retired(&self, index: u32, slot: &Slot) {
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        if word.is(State::Retired)
+            && word.is_channel()
+            && let Ok(channel) = self.channel_at(ObjectId::new(index, word.generation()), slot)
+        {
+            channel.ring_all();
+        }
+    }
+
     /// C6 for a channel that is RECLAIMING by this participant: evicts its messages, and takes CHANNEL out of the word. From
     /// then on the block may be another's.
     #[cold]

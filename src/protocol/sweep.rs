@@ -53,6 +53,7 @@ impl Actor<'_> {
         }
         let count = self.segment.count(dead, index);
         if count.load(Ordering::SeqCst) != 0 {
+            self.ring_retired(index, slot);
             count.store(0, Ordering::SeqCst);
         }
         self.reclaim_if_retired(index, slot);

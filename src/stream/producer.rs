@@ -73,14 +73,16 @@ impl<T, M: Metadata, C: Codec<T>> Channel<T, M, C> {
 
     /// Makes one object of the batch.
     fn aggregate(&mut self, aggregate: &mut Aggregate<T, M>) {
-        let is_done = std::mem::replace(&mut self.is_aggregated, true);
-        if is_done && self.batch.len() == 1 {
+        if self.is_aggregated && self.batch.len() == 1 {
             return;
         }
+        // It may panic.
+        self.is_aggregated = false;
         let is_lasting = self.batch.iter().all(|item| item.is_lasting);
         let objects = self.batch.drain(..).map(|item| (item.value, item.metadata)).collect();
         let (value, metadata) = aggregate(objects);
         self.batch.push(Outgoing { value, metadata, is_lasting, stored: None });
+        self.is_aggregated = true;
     }
 }
 
@@ -305,6 +307,8 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
 /// Puts the objects of a batch into a store.
 fn put_all<T, M, C: Codec<T>>(store: &Store<C>, batch: &mut [Outgoing<T, M>]) -> Result<()> {
     for item in batch {
+        // A panic left it there.
+        take_back::<T, C>(item.stored.take());
         let proxy = store.proxy_with(&item.value, ProxyOptions::new().populate(false))?;
         let access = if item.is_lasting { Access::Get } else { Access::Take };
         item.stored = Some(ProxyRef { access, ..proxy.to_ref() });

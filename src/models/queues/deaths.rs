@@ -1,8 +1,8 @@
 //! Senders, receivers and others at a queue, killed.
 
 use super::{
-    BYTES, Found, SIZE, THREE, add_producer, at, look, new, receive, send, send_lent, send_object,
-    try_receive,
+    BYTES, Found, SIZE, THREE, add_producer, at, look, new, receive, receive_by_another, send,
+    send_lent, send_object, try_receive,
 };
 use crate::actor::Actor;
 use crate::layout::queue::Shape;
@@ -180,5 +180,44 @@ fn killed_when_it_opens_a_queue_one_leaves_nobody_asleep_there() {
         let is_there = send(&scene.actor(0), id, 1);
         let found = receiver.join().unwrap();
         assert!(found == Found::Gone || is_there && found == Found::Message(1, 1), "{found:?}");
+    });
+}
+
+#[test]
+fn what_came_back_is_found_before_the_end_though_nobody_said_so() {
+    explore_deaths("give back, killed | receive", |changes, deaths| {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        add_producer(&scene, 0, id);
+        assert!(send(&scene.actor(0), id, 1));
+        at(&scene.actor(0), id, |queue| queue.remove_producer()).expect("it is there");
+        mortal(&scene, (1, changes), deaths, |actor| {
+            at(actor, id, |queue| look(queue, &AtomicU64::new(0), false));
+        });
+        let found = try_receive(&scene.actor(0), id);
+        let source = scene.locks.source();
+        let is_held = at(&scene.actor(0), id, |queue| queue.is_held_by_dead(&source).unwrap());
+        match found {
+            Found::Message(1, 1 | 2) => {}
+            Found::End => assert_eq!(is_held, Some(true), "it comes when the dead is reaped"),
+            other => panic!("{other:?}"),
+        }
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn who_has_another_listen_hears_of_the_end_of_a_queue_whose_evictor_is_killed() {
+    explore_deaths("evict, killed; reap, or evict | receive by another", |changes, deaths| {
+        let scene = Scene::new(THREE);
+        let id = new(&scene, 1);
+        let waiter = spawn(&scene, move |s| receive_by_another(s, 1, id, &AtomicU64::new(0)));
+        mortal(&scene, (2, changes), deaths, |actor| {
+            let _ = actor.evict(id);
+        });
+        scene.reap();
+        let _ = scene.actor(0).evict(id);
+        assert_eq!(waiter.join().unwrap(), Found::Gone);
+        scene.assert_all_returns();
     });
 }

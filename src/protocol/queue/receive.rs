@@ -7,6 +7,7 @@ use crate::layout::slot::ObjectId;
 use crate::protocol::queue::send::METADATA_BYTES;
 use crate::sync::unmodelled;
 use crate::sync::{Ordering, unmodelled::AtomicU64};
+use crate::sys::lock::Source;
 
 /// A message that this participant received, and neither acknowledged nor gave back.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,16 @@ impl Queue<'_> {
             seen.store(returned, unmodelled::Ordering::Relaxed);
         }
         self.take_next()
+    }
+
+    /// [`receive`](Self::receive), and C1 without asking whether anything was given back: whoever is about to say so may be
+    /// stopped, or dead.
+    #[cold]
+    pub(crate) fn receive_whatever_is_there(&self) -> Result<Option<Taken>> {
+        match self.take_again() {
+            Some(taken) => Ok(Some(taken)),
+            None => self.take_next(),
+        }
     }
 
     /// C1a: a message that was given back.
@@ -115,7 +126,12 @@ impl Queue<'_> {
 
     /// Z2 for another, who has looked before: whether it is in vain to look again. `seen` is what a receiver knew then of what
     /// was given back.
-    pub(crate) fn is_silent(&self, bell: QueueBell, seen: u64) -> Result<bool> {
+    pub(crate) fn is_silent(
+        &self,
+        bell: QueueBell,
+        seen: u64,
+        source: &Source<'_>,
+    ) -> Result<bool> {
         if !self.is_there() {
             return Ok(false);
         }
@@ -126,8 +142,8 @@ impl Queue<'_> {
                 let is_any_back = self.returned() != seen;
                 let has_some = (is_any_back && stages.any(|word| word.is(Stage::Abandoned)))
                     || self.next()?.is_some();
-                // What the dying hold comes back before the stream is over.
-                !has_some && (!self.has_no_producer() || self.is_held_by_dying())
+                // What the dead hold comes back before the stream is over.
+                !has_some && (!self.has_no_producer() || self.is_held_by_dead(source)?)
             }
         })
     }

@@ -128,16 +128,6 @@ impl Queue<'_> {
         Ok(false)
     }
 
-    /// Whether somebody received something who is being reaped.
-    #[cold]
-    pub(crate) fn is_held_by_dying(&self) -> bool {
-        (0..self.place.shape.envelopes).any(|envelope| {
-            let word = self.load_envelope(envelope);
-            let is_dying = |owner| participants::is_dying(self.actor.segment, owner);
-            word.is(Stage::Taken) && word.owner().is_some_and(is_dying)
-        })
-    }
-
     /// The object that an envelope's message is, or is to be.
     pub(crate) fn object_of(&self, envelope: u32) -> Option<ObjectId> {
         let object = self.word(self.place.shape.envelope(envelope, OBJECT));

@@ -134,7 +134,7 @@ impl Bell {
     pub(super) fn is_awaited(&self, until: Until) -> Result<bool> {
         match (&self.place, until) {
             (Place::OfQueue(queue, bell), Until::Rung { seen }) => {
-                queue.queue()?.is_silent(*bell, seen)
+                queue.queue()?.is_silent(*bell, seen, &self.region.attachment.source())
             }
             _ => Ok(until.is_awaited(&self.region.attachment.actor()?)),
         }

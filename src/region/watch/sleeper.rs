@@ -1,6 +1,7 @@
 //! The thread that sleeps on the bells, and calls who has something to hear.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
@@ -49,14 +50,25 @@ fn run(at: usize) {
 
 impl Work {
     fn carry_out(self) {
-        // A waker that panics is its future's affair.
-        let call = |waker: &Waker| drop(catch_unwind(AssertUnwindSafe(|| waker.wake_by_ref())));
-        self.wakers.iter().for_each(call);
-        self.timers.iter().for_each(|waker| call(waker));
+        self.wakers.into_iter().for_each(|waker| call(|| waker.wake()));
+        let wake = |timer: Arc<Waker>| {
+            call(move || {
+                timer.wake_by_ref();
+                drop(timer);
+            });
+        };
+        self.timers.into_iter().for_each(wake);
         for (region, promises) in &self.attend {
             // What fails now is tried again after the next slice.
             let _ = region.attachment.attend(promises);
         }
+    }
+}
+
+/// A waker that panics, or what goes with it, is its future's affair; so is what it panicked with.
+fn call(waker: impl FnOnce()) {
+    if let Err(cause) = catch_unwind(AssertUnwindSafe(waker)) {
+        std::mem::forget(cause);
     }
 }
 
