@@ -332,7 +332,6 @@ fn a_message_is_received_again_unless_all_of_its_objects_are_acknowledged() {
     assert_clean(&store);
 }
 
-/// Stages of [`Talk`]: who was to die may be killed.
 const CONSUMER: u64 = 1;
 const PRODUCER: u64 = 2;
 
@@ -361,9 +360,7 @@ fn of_several_processes_some_of_which_are_killed_every_object_is_consumed_and_th
                 assert_eq!(*item.metadata(), item.number);
                 if dies && seen == 20 {
                     talk.stage.fetch_or(CONSUMER, Ordering::SeqCst);
-                    loop {
-                        nix::unistd::pause();
-                    }
+                    std::thread::sleep(Duration::from_secs(3600));
                 }
                 talk.counts[item.number.to_native() as usize].fetch_add(1, Ordering::SeqCst);
                 item.ack().unwrap();
@@ -383,9 +380,7 @@ fn of_several_processes_some_of_which_are_killed_every_object_is_consumed_and_th
             producer.flush().unwrap();
             if dies {
                 talk.stage.fetch_or(PRODUCER, Ordering::SeqCst);
-                loop {
-                    nix::unistd::pause();
-                }
+                std::thread::sleep(Duration::from_secs(3600));
             }
             producer.close().unwrap();
             0
@@ -393,8 +388,7 @@ fn of_several_processes_some_of_which_are_killed_every_object_is_consumed_and_th
     };
     let has_come = |who| talk.stage.load(Ordering::SeqCst) & who == who;
     let dying = [consume(true), produce(0, true)];
-    // Before others take everything.
-    eventually("a consumer has its objects", || has_come(CONSUMER));
+    eventually("it has its objects, before others take them all", || has_come(CONSUMER));
     let living = [consume(false), consume(false), produce(200, false), produce(400, false)];
     eventually("a producer has sent all of its own", || has_come(PRODUCER));
     dying.into_iter().for_each(|child| child.kill());
