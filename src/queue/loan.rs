@@ -67,6 +67,8 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
     /// # Ok::<(), inplace::Error>(())
     /// ```
     ///
+    /// In a full queue it waits for room: for ever, where it is this thread that holds the messages and loans which fill it.
+    ///
     /// # Errors
     /// [`Error::OutOfSpace`](crate::Error::OutOfSpace), [`Error::OutOfSlots`](crate::Error::OutOfSlots), and as
     /// [`send`](Sender::send).

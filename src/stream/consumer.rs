@@ -25,7 +25,9 @@ type Found<T, M, C> = Option<(usize, Packet<T, M, C>)>;
 /// Consumes what [`StreamProducer`](super::StreamProducer)s send through channels: objects in place, or proxies of them.
 ///
 /// Of several consumers of a channel each object has one, and if that is killed or drops it, another. The stream ends when every
-/// channel has ended: somebody has produced, nobody does any more, dead producers included, and everything is received.
+/// channel has ended: somebody has produced, nobody does any more, dead producers included, and everything is received. A consumer
+/// of several channels is done with each when it ends, also if somebody produces there later, or another consumer gives something
+/// back.
 ///
 /// It is its process's; in a forked child its methods are [`Error::NotOwner`].
 ///

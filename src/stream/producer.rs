@@ -205,7 +205,8 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
         self.send_with(channel, value, M::default())
     }
 
-    /// Sends an object, and what is said of it, waiting for room when a batch is full.
+    /// Sends an object, and what is said of it, waiting for room when a batch is full: for ever, where nobody but this thread
+    /// consumes the channel, or where it holds the items that fill it.
     ///
     /// # Errors
     /// [`Error::Closed`] when the channel was closed, [`Error::NotFound`] when it was evicted, and as [`Store::put`]. What could
