@@ -172,6 +172,8 @@ impl<'a> Nursery<'a> {
                 return 0;
             }
             process::set_name(c"inplace-worker");
+            // As the nursery does, perhaps later than the first task is done.
+            core.board.seat(at, std::process::id());
             match panics::catch(|| life(core, at)) {
                 Ok(code) => code,
                 Err(why) => {
