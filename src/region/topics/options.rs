@@ -37,7 +37,8 @@ impl TopicOptions {
     }
 
     /// Nobody loses anything: publishers wait while a subscriber has as many messages to receive as the topic keeps, also when
-    /// that subscriber is stopped; one that dies is not waited for. There can be at most so many subscribers at a time.
+    /// that subscriber is stopped; one that dies is not waited for. There can be at most so many subscribers at a time;
+    /// 0: nobody is waited for.
     #[must_use]
     pub const fn hold_back(self, max_subscribers: u32) -> Self {
         Self { subscribers: max_subscribers, ..self }
