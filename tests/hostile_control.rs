@@ -11,8 +11,9 @@ use std::os::unix::fs::FileExt;
 
 use hostile::{Image, Work};
 use nix::sys::wait::WaitStatus;
+use support::random::bytes;
 use support::{Name, start_child};
-use survivors::{bytes, seeds, survive};
+use survivors::{seeds, survive};
 
 #[test]
 fn wrong_words_in_the_control_area_end_in_results_or_errors() {

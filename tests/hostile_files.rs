@@ -13,8 +13,9 @@ use hostile::{Image, Work};
 use inplace::{Error, Lifespan, Region};
 use nix::sys::signal::Signal;
 use nix::sys::wait::WaitStatus;
+use support::random::bytes;
 use support::{Name, start_child, watch_for};
-use survivors::{bytes, endings, seeds, survive};
+use survivors::{endings, seeds, survive};
 
 /// Bytes of the header that say what the file is; the rest of its first line is for people.
 const CONSTANT: u64 = 48;

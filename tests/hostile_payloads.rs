@@ -10,7 +10,8 @@ mod survivors;
 use inplace::codec::{Archive, Codec, Serde, to_vec};
 use inplace::connector::Block;
 use payloads::{Json, List, Node};
-use survivors::{bytes, seeds, survive};
+use support::random::bytes;
+use survivors::{seeds, survive};
 
 #[test]
 fn hostile_payloads_of_every_codec_are_errors_or_values() {

@@ -3,7 +3,6 @@
 mod support;
 
 #[path = "support/survivors.rs"]
-#[allow(dead_code, reason = "every test program uses a part of it")]
 mod survivors;
 
 use std::fs::File;

@@ -15,7 +15,8 @@ use hostile::{CONTROL, Input, SLOTS};
 use inplace::connector::ShmConnector;
 use inplace::{Error, Lifespan, Result, Start, Store, Topic, TopicOptions};
 use support::Name;
-use survivors::{bytes, seeds, survive};
+use support::random::bytes;
+use survivors::{seeds, survive};
 
 /// Words of a topic's block, as `docs/design.md` says.
 const TAIL: u64 = 16;

@@ -11,8 +11,8 @@ mod wire;
 
 use buckets::{Buckets, bytes_of};
 use support::Name;
-use support::random::Random;
-use survivors::{bytes, seeds, survive};
+use support::random::{Random, bytes};
+use survivors::{seeds, survive};
 
 /// One of some right ones, with some bytes changed, cut out or doubled.
 fn mutated(right: &[Vec<u8>], seed: u64) -> Vec<u8> {

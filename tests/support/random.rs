@@ -54,3 +54,10 @@ impl Random {
         Duration::from_micros(self.below(limit))
     }
 }
+
+/// Bytes that nobody chose.
+pub fn bytes(seed: u64, most: u64) -> Vec<u8> {
+    let mut random = Random::new(seed);
+    let len = random.below(most + 1);
+    (0..len).map(|_| random.draw() as u8).collect()
+}

@@ -28,13 +28,6 @@ pub fn seeds(affordable: u64) -> Range<u64> {
     first..first + chosen.unwrap_or(affordable)
 }
 
-/// Bytes that nobody chose.
-pub fn bytes(seed: u64, most: u64) -> Vec<u8> {
-    let mut random = Random::new(seed);
-    let len = random.below(most + 1);
-    (0..len).map(|_| random.draw() as u8).collect()
-}
-
 /// Runs `work` in children for every seed.
 pub fn survive(seeds: Range<u64>, work: impl Fn(u64)) {
     let failures = endings(seeds, work, |_| false);
