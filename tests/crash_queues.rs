@@ -3,11 +3,11 @@
 
 mod support;
 
-use inplace::codec::{Codec, Decoded, Raw};
-use inplace::connector::{Block, BlockWriter};
-use inplace::{Fingerprint, Message, Receiver, Sender, Store, WaitPolicy};
+use inplace::codec::Raw;
+use inplace::{Message, Receiver, Sender, Store, WaitPolicy};
 use support::payload;
 use support::steps::kill::{Case, Start, keeper};
+use support::steps::never::{Never, never_encode};
 use support::steps::peek::{ABANDONED, ACKED, Peek, RETIRED, TAKEN, Word};
 use support::steps::queues::*;
 use support::steps::sweep::{Operation, sweep};
@@ -249,40 +249,6 @@ fn retired() -> World {
     left_by(world, (word, |word| word.state() == RETIRED), (arrive, evict))
 }
 
-/// Encodes for ever.
-#[derive(Debug, Clone, Copy, Default)]
-struct Never;
-
-impl Codec<[u8]> for Never {
-    type Target = [u8];
-    const FINGERPRINT: Fingerprint = Fingerprint::BYTES;
-
-    fn type_name() -> String {
-        "bytes".into()
-    }
-
-    fn size_hint(&self, value: &[u8]) -> usize {
-        value.len()
-    }
-
-    fn encode(&self, value: &[u8], out: &mut BlockWriter<'_>) -> inplace::Result<()> {
-        out.write(value);
-        STAY.with(|stay| match stay.take() {
-            Some(stay) => stay(),
-            None => Ok(()),
-        })
-    }
-
-    fn decode(block: Block) -> inplace::Result<Decoded<[u8]>> {
-        Decoded::project(block, |bytes| Ok(bytes))
-    }
-}
-
-thread_local! {
-    static STAY: std::cell::Cell<Option<&'static dyn Fn() -> inplace::Result<()>>> =
-        const { std::cell::Cell::new(None) };
-}
-
 /// A dead one has sent one message, has received another, and was about to send a third, an object.
 fn busy() -> World {
     let world = holding_small();
@@ -292,9 +258,7 @@ fn busy() -> World {
         let message = receiver.recv().unwrap().unwrap();
         let sender = queue.sender().unwrap();
         sender.send(&payload::make(VICTIMS, LARGE)).unwrap();
-        // SAFETY: it never returns, and is called in this frame only.
-        let stay: &'static dyn Fn() -> inplace::Result<()> = unsafe { std::mem::transmute(stay) };
-        STAY.set(Some(stay));
+        never_encode(stay);
         let _ = sender.send(&payload::make(VICTIMS, LARGE));
         drop(message);
     });

@@ -3,11 +3,11 @@
 
 mod support;
 
-use inplace::codec::{Codec, Decoded, Raw};
-use inplace::connector::{Block, BlockWriter};
-use inplace::{Fingerprint, Published, Publisher, Start, Store, Subscriber, WaitPolicy};
+use inplace::codec::Raw;
+use inplace::{Published, Publisher, Start, Store, Subscriber, WaitPolicy};
 use support::payload;
 use support::steps::kill::{Case, keeper};
+use support::steps::never::{Never, never_encode};
 use support::steps::peek::{Peek, READY, RETIRED, Word};
 use support::steps::sweep::{Operation, sweep};
 use support::steps::topics::*;
@@ -205,40 +205,6 @@ fn published() -> World {
     left_by(world, (word, |word| word.get() != 0), (arrive_publishing, publish_one))
 }
 
-/// Encodes for ever.
-#[derive(Debug, Clone, Copy, Default)]
-struct Never;
-
-impl Codec<[u8]> for Never {
-    type Target = [u8];
-    const FINGERPRINT: Fingerprint = Fingerprint::BYTES;
-
-    fn type_name() -> String {
-        "bytes".into()
-    }
-
-    fn size_hint(&self, value: &[u8]) -> usize {
-        value.len()
-    }
-
-    fn encode(&self, value: &[u8], out: &mut BlockWriter<'_>) -> inplace::Result<()> {
-        out.write(value);
-        STAY.with(|stay| match stay.take() {
-            Some(stay) => stay(),
-            None => Ok(()),
-        })
-    }
-
-    fn decode(block: Block) -> inplace::Result<Decoded<[u8]>> {
-        Decoded::project(block, |bytes| Ok(bytes))
-    }
-}
-
-thread_local! {
-    static STAY: std::cell::Cell<Option<&'static dyn Fn() -> inplace::Result<()>>> =
-        const { std::cell::Cell::new(None) };
-}
-
 /// A dead one has published one message, has received it and looks at it, and was about to publish another.
 fn busy() -> World {
     let world = empty_held_back();
@@ -248,9 +214,7 @@ fn busy() -> World {
         let mut subscriber = topic.subscriber(Start::Latest).unwrap();
         publisher.publish(&payload::make(VICTIMS, LEN)).unwrap();
         let message = subscriber.recv().unwrap().unwrap();
-        // SAFETY: it never returns, and is called in this frame only.
-        let stay: &'static dyn Fn() -> inplace::Result<()> = unsafe { std::mem::transmute(stay) };
-        STAY.set(Some(stay));
+        never_encode(stay);
         let _ = publisher.publish(&payload::make(VICTIMS, LEN));
         drop((message, subscriber));
     });

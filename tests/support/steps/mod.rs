@@ -7,6 +7,7 @@
 //! x86-64 only: it counts on `int3` and debug registers.
 
 pub mod kill;
+pub mod never;
 pub mod peek;
 pub mod queues;
 pub mod script;
