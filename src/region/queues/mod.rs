@@ -12,7 +12,7 @@ pub(crate) use delivery::{Delivery, MessageBytes};
 pub(crate) use ledger::Ledger;
 pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
-pub(super) use wait::wait_longer;
+pub(super) use wait::wait_until;
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};

@@ -36,22 +36,30 @@ impl QueueHandle {
         &self,
         bell: QueueBell,
         patience: &Patience,
-        mut look: impl FnMut() -> Result<Option<R>>,
+        look: impl FnMut() -> Result<Option<R>>,
     ) -> Result<Option<R>> {
-        match look()? {
-            Some(found) => Ok(Some(found)),
-            None if patience.limit == Some(Duration::ZERO) => Ok(None),
-            None => {
-                let listen = || Ok(self.queue()?.listen(bell));
-                wait_longer(self.attachment(), patience, listen, look)
-            }
-        }
+        wait_until(self.attachment(), patience, || Ok(self.queue()?.listen(bell)), look)
     }
 }
 
-/// What `look` finds that has found nothing yet; `listen` says what to sleep on.
+/// What `look` finds, sooner or later; `None`: not in the time there is. `listen` says what to sleep on.
+#[inline]
+pub(in crate::region) fn wait_until<'a, R>(
+    attachment: &Attachment,
+    patience: &Patience,
+    listen: impl Fn() -> Result<(&'a AtomicU64, u32)>,
+    mut look: impl FnMut() -> Result<Option<R>>,
+) -> Result<Option<R>> {
+    match look()? {
+        Some(found) => Ok(Some(found)),
+        None if patience.limit == Some(Duration::ZERO) => Ok(None),
+        None => wait_longer(attachment, patience, listen, look),
+    }
+}
+
+/// The same for one that has found nothing yet.
 #[inline(never)]
-pub(in crate::region) fn wait_longer<'a, R>(
+fn wait_longer<'a, R>(
     attachment: &Attachment,
     patience: &Patience,
     listen: impl Fn() -> Result<(&'a AtomicU64, u32)>,

@@ -19,7 +19,7 @@ use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
 use crate::region::promises::SLICE;
-use crate::region::queues::{Owner, Patience, wait_longer};
+use crate::region::queues::{Owner, Patience, wait_until};
 use crate::region::{Region, reap};
 use crate::sys::clock;
 use crate::writer::{BlockWriter, Fill};
@@ -160,16 +160,9 @@ impl TopicHandle {
         &self,
         bell: TopicBell,
         patience: &Patience,
-        mut look: impl FnMut() -> Result<Option<R>>,
+        look: impl FnMut() -> Result<Option<R>>,
     ) -> Result<Option<R>> {
-        match look()? {
-            Some(found) => Ok(Some(found)),
-            None if patience.limit == Some(Duration::ZERO) => Ok(None),
-            None => {
-                let listen = || Ok(self.topic()?.listen(bell));
-                wait_longer(self.pinned.attachment(), patience, listen, look)
-            }
-        }
+        wait_until(self.pinned.attachment(), patience, || Ok(self.topic()?.listen(bell)), look)
     }
 }
 
