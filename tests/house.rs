@@ -130,3 +130,20 @@ fn imports_go_down_the_layers() {
     }
     assert!(upward.is_empty(), "{upward:#?}");
 }
+
+#[test]
+fn every_change_of_the_mutants_finds_its_text_once() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    for block in read("crates/mutants/rechecks.txt").split("\n## ").skip(1) {
+        let (name, rest) = block.split_once('\n').unwrap();
+        let is_key = |line: &&str| {
+            ["file: ", "try: ", "equivalent: "].iter().any(|key| line.starts_with(key))
+        };
+        let keys: Vec<_> = rest.lines().take_while(is_key).collect();
+        let file = keys.iter().find_map(|line| line.strip_prefix("file: ")).unwrap();
+        let body: String = rest.lines().skip(keys.len()).map(|line| format!("{line}\n")).collect();
+        let (old, _) = body.split_once("=>\n").unwrap();
+        assert_eq!(read(file).matches(old).count(), 1, "{name}: {file} has changed");
+    }
+}
