@@ -100,7 +100,9 @@ pub fn run(root: &Path, only: &str) -> Tally {
     println!("{} places of the protocols are met", places.len());
     let chosen: Vec<_> = places
         .iter()
-        .filter(|place| only.split(',').any(|each| place.site.contains(each)) && place.ordering != "Relaxed")
+        .filter(|place| {
+            only.split(',').any(|each| place.site.contains(each)) && place.ordering != "Relaxed"
+        })
         .collect();
     let trusts_excuses = std::env::var_os("INPLACE_TRUST").is_some();
     let tallies = two_at_a_time(&chosen, |place| {
