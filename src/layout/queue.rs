@@ -53,9 +53,9 @@ pub(crate) const ONE_RING: u64 = 2;
 /// More envelopes than a ring word can name.
 pub(crate) const MAX_ENVELOPES: u32 = 1 << ENVELOPE_BITS;
 const ENVELOPE_BITS: u32 = 20;
-const VERSION_BITS: u32 = 22;
+const VERSION_BITS: u32 = if cfg!(loom) { 2 } else { 22 };
 const VERSION: u64 = (1 << VERSION_BITS) - 1;
-const ROUND: u64 = (1 << (64 - ENVELOPE_BITS - VERSION_BITS)) - 1;
+const ROUND: u64 = (1 << 22) - 1;
 
 /// How large a queue is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
