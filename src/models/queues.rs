@@ -347,6 +347,26 @@ fn what_is_given_back_wakes_a_receiver_who_has_it() {
 }
 
 #[test]
+fn what_is_given_back_during_a_look_is_found_by_the_next() {
+    explore("give back | receive, who knows of none", 2, || {
+        let scene = Scene::new(SIZE);
+        let shape = Shape::new(1, HALF as u32, SIZE.participants, 0);
+        let id = scene.actor(0).new_queue(BYTES, shape).expect("there is room");
+        assert!(send(&scene.actor(0), id, 1));
+        let take = |queue: &Queue<'_>| queue.receive(&AtomicU64::new(0)).unwrap().unwrap();
+        let taken = at(&scene.actor(0), id, |queue| {
+            assert!(queue.give_back(&take(queue)));
+            take(queue)
+        });
+        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
+        let taken = taken.expect("it is there");
+        assert_eq!(at(&scene.actor(0), id, |queue| queue.give_back(&taken)), Some(true));
+        assert_eq!(receiver.join().unwrap(), Found::Message(1, 3));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn the_end_of_the_last_producer_ends_the_stream_after_its_message() {
     explore("send, close | receive, receive", 2, || {
         let scene = Scene::new(SIZE);
@@ -404,6 +424,30 @@ fn a_receiver_that_sleeps_when_its_queue_is_evicted_is_woken() {
         assert!(scene.actor(0).evict(id));
         assert_eq!(receiver.join().unwrap(), Found::Gone);
         drop(pinned);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn one_who_has_another_listen_for_it_hears_of_a_message() {
+    explore("send | receive by another", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let waiter = spawn(&scene, move |s| receive_by_another(s, 1, id, &AtomicU64::new(0)));
+        assert!(send(&scene.actor(0), id, 1));
+        assert_eq!(waiter.join().unwrap(), Found::Message(1, 1));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn one_who_has_another_listen_for_it_hears_of_an_evict() {
+    explore("evict | receive by another", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1);
+        let waiter = spawn(&scene, move |s| receive_by_another(s, 1, id, &AtomicU64::new(0)));
+        assert!(scene.actor(0).evict(id));
+        assert_eq!(waiter.join().unwrap(), Found::Gone);
         scene.assert_all_returns();
     });
 }

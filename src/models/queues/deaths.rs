@@ -23,6 +23,9 @@ fn killed_in_a_send_a_sender_has_sent_its_message_or_not() {
         let model = move |changes: u32, deaths: &Deaths| {
             let scene = Scene::new(SIZE);
             let id = new(&scene, 1);
+            // The ring has named the envelope before.
+            assert!(send(&scene.actor(0), id, 9));
+            assert_eq!(try_receive(&scene.actor(0), id), Found::Message(9, 1));
             add_producer(&scene, 1, id);
             let died = Deaths::clone(deaths);
             let victim = spawn(&scene, move |scene| {
@@ -128,6 +131,28 @@ fn a_message_whose_receiver_is_killed_wakes_one_who_waits() {
             receiver.join().unwrap(),
             Found::Message(1, 1 | 2) | Found::Message(2, 1)
         ));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn the_end_of_a_killed_producer_wakes_one_who_waits_for_more() {
+    explore_deaths("send, killed; reap | receive until the end", |changes, deaths| {
+        let scene = Scene::new(THREE);
+        let id = new(&scene, 1);
+        add_producer(&scene, 2, id);
+        mortal(&scene, (2, changes), deaths, |actor| {
+            let _ = send(actor, id, 1);
+        });
+        let receiver = spawn(&scene, move |s| {
+            let seen = AtomicU64::new(0);
+            match receive(&s.actor(1), id, &seen) {
+                Found::Message(1, 1) => receive(&s.actor(1), id, &seen),
+                found => found,
+            }
+        });
+        scene.reap();
+        assert_eq!(receiver.join().unwrap(), Found::End);
         scene.assert_all_returns();
     });
 }
