@@ -2,7 +2,7 @@
 
 mod killed;
 
-use super::scene::{Scene, Size, explore, spawn};
+use super::scene::{HALF, Scene, Size, explore, explore_handing_over, put, set, spawn};
 use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::slot::ObjectId;
@@ -280,6 +280,30 @@ fn what_is_dropped_while_it_is_received_is_received_or_counted_as_lost() {
         dropper.join().unwrap();
         scene.assert_all_returns();
     });
+}
+
+#[test]
+fn a_message_that_is_gone_has_no_length_though_its_slot_is_used_again() {
+    type Use = fn(&Actor<'_>);
+    let uses: [(&str, Use); 2] = [
+        ("length | drop, put", |actor| _ = put(actor, 8, HALF)),
+        ("length | drop, reserve, set", |actor| {
+            let promise = actor.reserve().expect("a slot is free");
+            set(actor, promise, 8).expect("there is room");
+        }),
+    ];
+    for (name, use_again) in uses {
+        explore_handing_over(name, 2, move || {
+            let scene = Scene::new(Size { objects: 2, ..SIZE });
+            let id = new(&scene, 1, 0);
+            publish(&scene.actor(0), id).unwrap();
+            let other = spawn(&scene, move |s| at(&s.actor(1), id, |topic| topic.length(0)));
+            at(&scene.actor(0), id, |topic| topic.drop_at(0));
+            use_again(&scene.actor(0));
+            assert_eq!(other.join().unwrap(), Some(0), "it has no bytes");
+            scene.assert_all_returns();
+        });
+    }
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl Topic<'_> {
     }
 
     /// The length of a message, 0 if it is not there.
-    fn length(&self, position: u64) -> u64 {
+    pub(crate) fn length(&self, position: u64) -> u64 {
         let post = self.load_post(position);
         let found = post.is_at(position).then(|| self.message(post, position)).flatten();
         let Some((slot, word)) = found else { return 0 };
