@@ -1,6 +1,7 @@
 //! Queues: send, receive, acknowledge, give back, close, evict, reap.
 
 mod deaths;
+mod waiting;
 
 use super::scene::{HALF, Scene, Size, explore, explore_handing_over, spawn};
 use crate::actor::Actor;
@@ -281,92 +282,6 @@ fn of_two_receivers_one_has_the_message() {
 }
 
 #[test]
-fn a_sender_of_a_full_queue_is_woken_by_an_acknowledgement() {
-    explore("acknowledge | send, waiting", 2, || {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1);
-        assert!(send(&scene.actor(0), id, 1));
-        let sender = spawn(&scene, move |s| {
-            at(&s.actor(1), id, |queue| {
-                loop {
-                    let (word, heard) = queue.listen(QueueBell::Room);
-                    if let Some(envelope) = queue.own_envelope(0) {
-                        return envelope.send(0, &2_u64.to_le_bytes()).unwrap();
-                    }
-                    futex::wait_low(word, heard, None);
-                }
-            });
-        });
-        assert_eq!(try_receive(&scene.actor(0), id), Found::Message(1, 1));
-        sender.join().unwrap();
-        assert_eq!(try_receive(&scene.actor(0), id), Found::Message(2, 1));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn an_envelope_that_is_given_up_goes_to_who_waits_for_one_and_leaves_nothing() {
-    explore("own, fill, give up | send when there is room", 2, || {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1);
-        let waiting = spawn(&scene, move |s| {
-            at(&s.actor(1), id, |queue| {
-                loop {
-                    let (word, heard) = queue.listen(QueueBell::Room);
-                    match queue.own_envelope(0) {
-                        Some(envelope) => return envelope.send(0, &5_u64.to_le_bytes()),
-                        None => futex::wait_low(word, heard, None),
-                    };
-                }
-            })
-        });
-        at(&scene.actor(0), id, |queue| {
-            let envelope = queue.own_envelope(0)?;
-            envelope.fill_object(0, &mut |_| Ok(())).expect("a slot is free");
-            Some(())
-        });
-        assert!(matches!(waiting.join().unwrap(), Some(Ok(()))));
-        assert_eq!(try_receive(&scene.actor(0), id), Found::Message(5, 1));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn what_is_given_back_wakes_a_receiver_who_has_it() {
-    explore("give back | receive", 2, || {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1);
-        assert!(send(&scene.actor(0), id, 1));
-        let taken = at(&scene.actor(0), id, |queue| queue.receive(&AtomicU64::new(0)).unwrap());
-        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
-        let taken = taken.unwrap().expect("it was sent");
-        assert_eq!(at(&scene.actor(0), id, |queue| queue.give_back(&taken)), Some(true));
-        assert_eq!(receiver.join().unwrap(), Found::Message(1, 2));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn what_is_given_back_during_a_look_is_found_by_the_next() {
-    explore("give back | receive, who knows of none", 2, || {
-        let scene = Scene::new(SIZE);
-        let shape = Shape::new(1, HALF as u32, SIZE.participants, 0);
-        let id = scene.actor(0).new_queue(BYTES, shape).expect("there is room");
-        assert!(send(&scene.actor(0), id, 1));
-        let take = |queue: &Queue<'_>| queue.receive(&AtomicU64::new(0)).unwrap().unwrap();
-        let taken = at(&scene.actor(0), id, |queue| {
-            assert!(queue.give_back(&take(queue)));
-            take(queue)
-        });
-        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
-        let taken = taken.expect("it is there");
-        assert_eq!(at(&scene.actor(0), id, |queue| queue.give_back(&taken)), Some(true));
-        assert_eq!(receiver.join().unwrap(), Found::Message(1, 3));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
 fn the_end_of_the_last_producer_ends_the_stream_after_its_message() {
     explore("send, close | receive, receive", 2, || {
         let scene = Scene::new(SIZE);
@@ -385,24 +300,6 @@ fn the_end_of_the_last_producer_ends_the_stream_after_its_message() {
 }
 
 #[test]
-fn one_who_has_another_listen_for_it_hears_of_the_message_and_of_the_end() {
-    explore("send, close | look, listen, look …", 2, || {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1);
-        add_producer(&scene, 1, id);
-        let sender = spawn(&scene, move |s| {
-            send(&s.actor(1), id, 1);
-            at(&s.actor(1), id, |queue| queue.remove_producer());
-        });
-        let seen = AtomicU64::new(0);
-        let found = [0, 1].map(|_| receive_by_another(&scene, 0, id, &seen));
-        assert_eq!(found, [Found::Message(1, 1), Found::End]);
-        sender.join().unwrap();
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
 fn a_receiver_of_an_evicted_queue_hears_of_it_and_its_message_goes() {
     explore("evict | receive", 2, || {
         let scene = Scene::new(SIZE);
@@ -410,44 +307,6 @@ fn a_receiver_of_an_evicted_queue_hears_of_it_and_its_message_goes() {
         let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
         assert!(scene.actor(0).evict(id));
         assert_eq!(receiver.join().unwrap(), Found::Gone);
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn a_receiver_that_sleeps_when_its_queue_is_evicted_is_woken() {
-    explore_handing_over("evict, pinned | receive", 2, || {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1);
-        let pinned = scene.actor(0).pin_queue(id).unwrap().expect("it is there");
-        let receiver = spawn(&scene, move |s| receive(&s.actor(1), id, &AtomicU64::new(0)));
-        assert!(scene.actor(0).evict(id));
-        assert_eq!(receiver.join().unwrap(), Found::Gone);
-        drop(pinned);
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn one_who_has_another_listen_for_it_hears_of_a_message() {
-    explore("send | receive by another", 2, || {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1);
-        let waiter = spawn(&scene, move |s| receive_by_another(s, 1, id, &AtomicU64::new(0)));
-        assert!(send(&scene.actor(0), id, 1));
-        assert_eq!(waiter.join().unwrap(), Found::Message(1, 1));
-        scene.assert_all_returns();
-    });
-}
-
-#[test]
-fn one_who_has_another_listen_for_it_hears_of_an_evict() {
-    explore("evict | receive by another", 2, || {
-        let scene = Scene::new(SIZE);
-        let id = new(&scene, 1);
-        let waiter = spawn(&scene, move |s| receive_by_another(s, 1, id, &AtomicU64::new(0)));
-        assert!(scene.actor(0).evict(id));
-        assert_eq!(waiter.join().unwrap(), Found::Gone);
         scene.assert_all_returns();
     });
 }
