@@ -283,6 +283,23 @@ fn what_is_dropped_while_it_is_received_is_received_or_counted_as_lost() {
 }
 
 #[test]
+fn a_message_in_the_slot_of_one_that_was_dropped_is_received_at_its_own_position() {
+    explore("publish where another was | receive that", 2, || {
+        let scene = Scene::new(Size { objects: 2, ..SIZE });
+        let id = new(&scene, 2, 0);
+        let mut cursor = join(&scene.actor(0), id, Start::At(0));
+        publish(&scene.actor(0), id).unwrap();
+        at(&scene.actor(0), id, |topic| topic.drop_at(0));
+        let publisher = spawn(&scene, move |s| publish(&s.actor(1), id).unwrap());
+        let found = try_receive(&scene.actor(0), id, &mut cursor);
+        let published = publisher.join().unwrap();
+        assert!([Found::Message(published, 1), Found::Nothing].contains(&found), "{found:?}");
+        assert_eq!(published.0, 1);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_message_that_is_gone_has_no_length_though_its_slot_is_used_again() {
     type Use = fn(&Actor<'_>);
     let uses: [(&str, Use); 2] = [
