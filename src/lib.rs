@@ -165,7 +165,9 @@ mod offered {
     };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
     pub use crate::stream::{Metadata, StreamConsumer, StreamItem, StreamProducer};
-    pub use crate::topic::{Posts, Published, Publisher, Start, Subscriber, Topic};
+    pub use crate::topic::{
+        Posts, Published, Publisher, Publishing, ReceivingPost, Start, Subscriber, Topic,
+    };
     pub use crate::view::View;
 }
 

@@ -7,7 +7,8 @@ use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::queue::Shape;
 use crate::layout::slot::ObjectId;
-use crate::protocol::queue::{Contents, Queue, QueueBell, Taken};
+use crate::protocol::channel::{AtChannel, ChannelBell};
+use crate::protocol::queue::{Contents, Queue, Taken};
 use crate::sync::unmodelled::AtomicU64;
 use crate::sys::futex;
 
@@ -32,7 +33,7 @@ fn send(actor: &Actor<'_>, id: ObjectId, value: u64) -> bool {
     let sent = at(actor, id, |queue| {
         let Some(envelope) = queue.own_envelope(0) else { return false };
         envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
-        queue.ring(QueueBell::Items);
+        queue.ring(ChannelBell::Items);
         true
     });
     sent == Some(true)
@@ -44,7 +45,7 @@ fn send_object(actor: &Actor<'_>, id: ObjectId, value: u64) {
         let envelope = queue.own_envelope(0).expect("there is room");
         envelope.fill_object(0, &mut |_| Ok(())).expect("a slot is free");
         envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
-        queue.ring(QueueBell::Items);
+        queue.ring(ChannelBell::Items);
     });
 }
 
@@ -55,7 +56,7 @@ fn send_lent(actor: &Actor<'_>, id: ObjectId, value: u64) {
         let writing = envelope.lend_object(0).expect("a slot is free");
         envelope.publish(writing, 0);
         envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
-        queue.ring(QueueBell::Items);
+        queue.ring(ChannelBell::Items);
     });
 }
 
@@ -106,7 +107,7 @@ fn try_receive(actor: &Actor<'_>, id: ObjectId) -> Found {
 fn receive(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
     let found = at(actor, id, |queue| {
         loop {
-            let (word, heard) = queue.listen(QueueBell::Items);
+            let (word, heard) = queue.listen(ChannelBell::Items);
             match look(queue, seen, true) {
                 Found::Nothing => futex::wait_low(word, heard, None),
                 found => return found,
@@ -125,9 +126,9 @@ fn receive_by_another(scene: &Scene, p: u32, id: ObjectId, seen: &AtomicU64) -> 
                 Found::Nothing => {}
                 found => return found,
             }
-            let (word, heard) = queue.listen(QueueBell::Items);
+            let (word, heard) = queue.listen(ChannelBell::Items);
             let known = seen.load(crate::sync::unmodelled::Ordering::Relaxed);
-            if queue.is_silent(QueueBell::Items, known, &source).expect("nothing is corrupt") {
+            if queue.is_silent(ChannelBell::Items, known, &source).expect("nothing is corrupt") {
                 futex::wait_low(word, heard, None);
             }
         }
@@ -241,7 +242,7 @@ fn a_sender_of_a_full_queue_is_woken_by_an_acknowledgement() {
         let sender = spawn(&scene, move |s| {
             at(&s.actor(1), id, |queue| {
                 loop {
-                    let (word, heard) = queue.listen(QueueBell::Room);
+                    let (word, heard) = queue.listen(ChannelBell::Room);
                     if let Some(envelope) = queue.own_envelope(0) {
                         return envelope.send(0, &2_u64.to_le_bytes()).unwrap();
                     }
