@@ -50,7 +50,7 @@
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
 //! | work for whoever is free: messages, each received by one of many | [`Store::queue`], [`Queue`], [`Sender`], [`Receiver`] |
-//! | streams of objects through several channels: batches, filters, aggregation, proxies | [`StreamProducer`], [`StreamConsumer`] |
+//! | streams of objects through several channels, queues or topics: batches, filters, aggregation, proxies | [`StreamProducer`], [`StreamConsumer`] |
 //! | work for processes that are forked, replaced and retried: futures, ordered and unordered maps | [`WorkerPool`], [`Task`], [`Worker`] |
 //! | broadcast: messages, each received by every subscriber | [`Store::topic`], [`Topic`], [`Publisher`], [`Subscriber`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
