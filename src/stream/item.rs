@@ -76,7 +76,8 @@ impl<T, M: Metadata, C: Codec<T>> Batch<T, M, C> {
 /// It may be sent to other threads. A forked child does not inherit it, unless it came through a topic.
 ///
 /// # Panics
-/// Through a queue, it derefs in a forked child only by panicking; and it does as a [`Proxy`] does when its object is in a store and cannot be had.
+/// Through a queue, it derefs in a forked child only by panicking; and it does as a [`Proxy`] does when its object is in a store and
+/// cannot be had.
 pub struct StreamItem<T, M: Metadata = (), C: Codec<T> = Archive> {
     /// Goes before the batch, whose bytes it may look at.
     value: Value<T, C>,

@@ -254,7 +254,6 @@ impl<'a> Topic<'a> {
         Ok(self.is_there()
             && match bell {
                 ChannelBell::Room => !self.has_room()?,
-                // In this order: who publishes and closes in between is none left, and is looked for.
                 ChannelBell::Items => self.find_tail()?.0 <= wanted && !self.has_no_producer(),
             })
     }
