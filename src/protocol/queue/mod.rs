@@ -230,14 +230,17 @@ impl<'a> Queue<'a> {
 }
 
 impl<'a> AtChannel<'a> for Queue<'a> {
+    #[inline]
     fn actor(&self) -> &Actor<'a> {
         &self.actor
     }
 
+    #[inline]
     fn slot(&self) -> &'a Slot {
         self.slot
     }
 
+    #[inline]
     fn id(&self) -> ObjectId {
         self.place.id
     }

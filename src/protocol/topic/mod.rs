@@ -255,14 +255,17 @@ impl<'a> Topic<'a> {
 }
 
 impl<'a> AtChannel<'a> for Topic<'a> {
+    #[inline]
     fn actor(&self) -> &Actor<'a> {
         &self.actor
     }
 
+    #[inline]
     fn slot(&self) -> &'a Slot {
         self.slot
     }
 
+    #[inline]
     fn id(&self) -> ObjectId {
         self.place.id
     }
