@@ -58,6 +58,19 @@ fn who_awaits_hears_of_a_message_and_of_the_end() {
 }
 
 #[test]
+fn who_awaits_hears_of_a_message_that_nothing_follows() {
+    explore("publish | await", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1, 0);
+        let mut cursor = join(&scene.actor(0), id, Start::Latest);
+        let publisher = spawn(&scene, move |s| publish(&s.actor(1), id).unwrap());
+        let found = receive(&scene.actor(0), id, &mut cursor);
+        assert_eq!(found, Found::Message(publisher.join().unwrap(), 0));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_publisher_that_is_held_back_and_awaits_hears_of_room() {
     explore("publish, awaiting | receive, receive", 2, || {
         let scene = Scene::new(SIZE);
