@@ -50,7 +50,7 @@
 //! | a key before there is a value | [`Region::reserve`], [`set`](Region::set), [`wait`](Region::wait) |
 //! | values that change, for any number of readers and writers | [`Store::cell`], [`Cell`] |
 //! | work for whoever is free: messages, each received by one of many | [`Store::queue`], [`Queue`], [`Sender`], [`Receiver`] |
-//! | streams of objects through several channels: batches, filters, aggregation, proxies | [`StreamProducer`], [`StreamConsumer`] |
+//! | streams of objects through several channels, queues or topics: batches, filters, aggregation, proxies | [`StreamProducer`], [`StreamConsumer`] |
 //! | work for processes that are forked, replaced and retried: futures, ordered and unordered maps | [`WorkerPool`], [`Task`], [`Worker`] |
 //! | broadcast: messages, each received by every subscriber | [`Store::topic`], [`Topic`], [`Publisher`], [`Subscriber`] |
 //! | finding an object without its key | [`Region::bind`], [`lookup`](Region::lookup) |
@@ -165,7 +165,9 @@ mod offered {
     };
     pub use crate::store::{Registration, Store, StoreBuilder, StoreConfig};
     pub use crate::stream::{Metadata, StreamConsumer, StreamItem, StreamProducer};
-    pub use crate::topic::{Posts, Published, Publisher, Start, Subscriber, Topic};
+    pub use crate::topic::{
+        Posts, Published, Publisher, Publishing, ReceivingPost, Start, Subscriber, Topic,
+    };
     pub use crate::view::View;
 }
 

@@ -13,9 +13,11 @@ use std::time::Duration;
 
 use hostile::{CONTROL, Input, SLOTS};
 use inplace::connector::ShmConnector;
-use inplace::{Error, Lifespan, Result, Start, Store, Topic, TopicOptions};
+use inplace::{
+    Error, Lifespan, Result, Start, Store, StreamConsumer, StreamProducer, Topic, TopicOptions,
+};
 use support::Name;
-use support::random::bytes;
+use support::random::{Random, bytes};
 use survivors::{seeds, survive};
 
 /// Words of a topic's block, as `docs/design.md` says.
@@ -169,6 +171,60 @@ fn a_message_that_says_it_is_longer_than_its_block_holds_nothing_up() {
         assert_eq!(subscriber.try_recv().unwrap().unwrap().position(), 4, "it goes on");
         drop((subscriber, third));
         victim.everything();
+    });
+}
+
+#[test]
+fn wrong_bytes_in_the_messages_of_a_stream_end_in_objects_or_errors_and_it_goes_on() {
+    survive(seeds(40), |seed| {
+        let mut random = Random::new(seed);
+        let name = Name::new("stream-topic");
+        let region = hostile::options().lifespan(Lifespan::Persistent).create(&name).unwrap();
+        let store = Store::builder("t").connector(ShmConnector::new(region)).open().unwrap();
+        let mark = format!("mark of seed {seed}");
+        let mut producer =
+            StreamProducer::<Vec<String>, String>::new(&store).topic("spoiled").batch_size(3);
+        for number in 0..9 {
+            let value = vec!["x".repeat(random.below(40) as usize); 2];
+            producer.send_with("spoiled", value, format!("{mark} {number}")).unwrap();
+        }
+        producer.close().unwrap();
+        let consumer = StreamConsumer::<Vec<String>, String>::new(&store);
+        let mut consumer = consumer.topic("spoiled", Start::Oldest).unwrap();
+        // In the second message: its objects, and the directory.
+        let file = File::options().read(true).write(true).open(hostile::path_of(&name)).unwrap();
+        let mut control = vec![0; file.metadata().unwrap().len() as usize];
+        file.read_exact_at(&mut control, 0).unwrap();
+        let said = format!("{mark} 5");
+        let found = control.windows(said.len()).position(|bytes| bytes == said.as_bytes());
+        let found = found.expect("it is in the file") as u64;
+        // Behind it there are the directory's length, and what the topic says of the message.
+        let (start, end) = (found - 190, found + said.len() as u64 + 8 + 16);
+        for _ in 0..=random.below(8) {
+            let at = start + random.below(end - start);
+            file.write_all_at(&[random.draw() as u8], at).unwrap();
+        }
+        let (mut seen, mut calls) = (Vec::new(), 0);
+        loop {
+            calls += 1;
+            match consumer.next_timeout(Duration::from_secs(10)) {
+                Ok(None) => break,
+                Ok(Some(item)) => {
+                    let strings = item.resolve().unwrap();
+                    std::hint::black_box(strings.iter().map(|it| it.len()).sum::<usize>());
+                    seen.push(item.metadata().clone());
+                    item.ack().unwrap();
+                }
+                Err(Error::Codec { .. } | Error::Corrupt { .. }) => {}
+                Err(error) => panic!("an unexpected error: {error}"),
+            }
+            assert!(calls < 100_000, "it does not end");
+        }
+        for number in [0, 1, 2, 6, 7, 8] {
+            let is_it = |it: &&String| **it == format!("{mark} {number}");
+            assert_eq!(seen.iter().filter(is_it).count(), 1, "{number}: {seen:?}");
+        }
+        assert_eq!(consumer.missed(), 0);
     });
 }
 

@@ -2,93 +2,26 @@
 
 mod support;
 
+#[path = "support/streams.rs"]
+mod streams;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use inplace::codec::{Archive, Codec, Raw, Serde, Slice};
-use inplace::connector::{FileConnector, ShmConnector};
-use inplace::{
-    Error, Metadata, QueueOptions, Region, RegionOptions, Store, StreamConsumer, StreamItem,
-    StreamProducer, storable,
-};
+use inplace::{Error, QueueOptions, Store, StreamConsumer, StreamProducer};
 use nix::sys::wait::WaitStatus;
 use serde::{Deserialize, Serialize};
+use streams::{Files, Frame, all, assert_clean, frame, region_of, shm};
 use support::futures::block_on;
 use support::shared::{Atomics, Shared};
-use support::{Name, alone, end_with_parent, eventually, in_child, start_child, watch};
-
-#[storable]
-#[derive(Clone, Debug, PartialEq)]
-struct Frame {
-    number: u64,
-    pixels: Vec<u8>,
-}
+use support::{alone, end_with_parent, eventually, in_child, start_child};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct About {
     camera: String,
     exposure: f32,
-}
-
-fn frame(number: u64, size: usize) -> Frame {
-    Frame { number, pixels: vec![number as u8; size] }
-}
-
-fn shm<C: Copy>(name: &str, codec: C) -> Store<C> {
-    watch();
-    let options = RegionOptions::new().capacity(64 << 20).max_objects(10_000).max_participants(16);
-    let connector = ShmConnector::new(options.anonymous().unwrap());
-    Store::builder(name).connector(connector).codec(codec).open().unwrap()
-}
-
-fn region_of<C>(store: &Store<C>) -> Region {
-    store.connector().as_shm().unwrap().region().unwrap().clone()
-}
-
-/// Nothing is broken, and nothing is left but the channels.
-fn assert_clean<C>(store: &Store<C>) {
-    let region = region_of(store);
-    region.reap().unwrap();
-    let report = region.check().unwrap();
-    assert!(report.is_clean() && report.in_progress == 0, "{report}");
-    assert_eq!((report.objects, report.queued, report.unacknowledged), (0, 0, 0), "{report}");
-}
-
-/// Everything to the end, acknowledged: the values that `look` makes.
-fn all<T, M: Metadata, C: Codec<T>, R>(
-    consumer: &mut StreamConsumer<T, M, C>,
-    look: impl Fn(&StreamItem<T, M, C>) -> R,
-) -> Vec<R> {
-    let mut seen = Vec::new();
-    while let Some(item) = consumer.next_item().unwrap() {
-        seen.push(look(&item));
-        item.ack().unwrap();
-    }
-    seen
-}
-
-/// A directory that is removed in the end, and a store there.
-struct Files(PathBuf, Store);
-
-impl Files {
-    fn new(hint: &str) -> Self {
-        let path = std::env::temp_dir().join(&*Name::new(hint));
-        let files = FileConnector::open(&path).unwrap();
-        let store = Store::builder(hint).connector(files).open().unwrap();
-        Self(path, store)
-    }
-
-    fn objects(&self) -> usize {
-        std::fs::read_dir(self.0.join("objects")).unwrap().count()
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }
 
 #[test]

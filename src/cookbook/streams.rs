@@ -130,3 +130,39 @@
 //! assert_eq!(urgent, 1);
 //! # Ok::<(), inplace::Error>(())
 //! ```
+//!
+//! # Send to every consumer
+//!
+//! Through a topic each consumer has every object, and acknowledges nothing. One that is too slow is told how many messages, that is
+//! batches, it missed; or the topic holds its producers back, and nobody misses any.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{RegionOptions, Start, Store, StreamConsumer, StreamProducer, TopicOptions};
+//!
+//! let region = RegionOptions::new().capacity(1 << 24).anonymous()?;
+//! let store = Store::builder("lidar").connector(ShmConnector::new(region)).open()?;
+//! let options = TopicOptions::new(4);
+//!
+//! let consumer = || StreamConsumer::<Vec<f32>, u32>::new(&store).topic_options(options);
+//! let mut display = consumer().topic("scans", Start::Latest)?; // in any processes
+//! let recorder = consumer().keep(|sensor| *sensor == 1).topic("scans", Start::Latest)?;
+//!
+//! let mut producer =
+//!     StreamProducer::<Vec<f32>, u32>::new(&store).topic_options(options).topic("scans").batch_size(2);
+//! for scan in 0..6 {
+//!     producer.send_with("scans", vec![0.5; 10_000], scan % 2)?;
+//! }
+//! let before = display.next_item()?.expect("the display follows");
+//! for scan in 0..20 {
+//!     producer.send_with("scans", vec![0.5; 10_000], scan % 2)?;
+//! }
+//! producer.close()?;
+//!
+//! let rest = display.by_ref().map(|item| item.map(|item| item.missed()));
+//! let missed: u64 = rest.sum::<Result<u64, _>>()?;
+//! assert_eq!((missed, display.missed()), (7, 7)); // of 13 messages the first, and the last five, are there
+//! assert_eq!(before[9_999], 0.5); // as it was, though the topic has dropped it
+//! assert_eq!(recorder.count(), 5); // of each message one
+//! # Ok::<(), inplace::Error>(())
+//! ```

@@ -96,3 +96,42 @@
 //! assert_eq!(next.recv()?.unwrap().metadata(), b"error");
 //! # Ok::<(), inplace::Error>(())
 //! ```
+//!
+//! # Await
+//!
+//! Tasks of any runtime, or of none, receive and publish without a thread each: a future that is dropped has done neither.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{RegionOptions, Start, Store, TopicOptions};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+//! let store = Store::builder("ticks").connector(ShmConnector::new(region)).open()?;
+//! let ticks = store.topic_new_with::<u64>(&TopicOptions::new(4).hold_back(2))?;
+//! let publisher = ticks.publisher()?;
+//! let subscribers = [ticks.subscriber(Start::Latest)?, ticks.subscriber(Start::Latest)?];
+//!
+//! let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+//! runtime.block_on(async {
+//!     let tasks = subscribers.map(|mut subscriber| {
+//!         tokio::spawn(async move {
+//!             let (mut sum, mut posts) = (0, subscriber.iter());
+//!             while let Some(tick) = posts.next_async().await {
+//!                 sum += tick?.to_native();
+//!             }
+//!             Ok::<u64, inplace::Error>(sum)
+//!         })
+//!     });
+//!     for tick in 1..=100 {
+//!         publisher.publish_async(&tick).await?; // waits for the slower of the two
+//!     }
+//!     publisher.close();
+//!     for task in tasks {
+//!         assert_eq!(task.await??, 5050);
+//!     }
+//!     Ok::<(), Box<dyn std::error::Error>>(())
+//! })?;
+//! # Ok(())
+//! # }
+//! ```

@@ -8,7 +8,8 @@ use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::queue::Shape;
 use crate::layout::slot::ObjectId;
-use crate::protocol::queue::{Contents, Queue, QueueBell, Taken};
+use crate::protocol::channel::{AtChannel, ChannelBell};
+use crate::protocol::queue::{Contents, Queue, Taken};
 use crate::sync::unmodelled::AtomicU64;
 use crate::sys::futex;
 
@@ -33,7 +34,7 @@ fn send(actor: &Actor<'_>, id: ObjectId, value: u64) -> bool {
     let sent = at(actor, id, |queue| {
         let Some(envelope) = queue.own_envelope(0) else { return false };
         envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
-        queue.ring(QueueBell::Items);
+        queue.ring(ChannelBell::Items);
         true
     });
     sent == Some(true)
@@ -45,7 +46,7 @@ fn send_object(actor: &Actor<'_>, id: ObjectId, value: u64) {
         let envelope = queue.own_envelope(0).expect("there is room");
         envelope.fill_object(0, &mut |_| Ok(())).expect("a slot is free");
         envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
-        queue.ring(QueueBell::Items);
+        queue.ring(ChannelBell::Items);
     });
 }
 
@@ -56,7 +57,7 @@ fn send_lent(actor: &Actor<'_>, id: ObjectId, value: u64) {
         let writing = envelope.lend_object(0).expect("a slot is free");
         envelope.publish(writing, 0);
         envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
-        queue.ring(QueueBell::Items);
+        queue.ring(ChannelBell::Items);
     });
 }
 
@@ -107,7 +108,7 @@ fn try_receive(actor: &Actor<'_>, id: ObjectId) -> Found {
 fn receive(actor: &Actor<'_>, id: ObjectId, seen: &AtomicU64) -> Found {
     let found = at(actor, id, |queue| {
         loop {
-            let (word, heard) = queue.listen(QueueBell::Items);
+            let (word, heard) = queue.listen(ChannelBell::Items);
             match look(queue, seen, true) {
                 Found::Nothing => futex::wait_low(word, heard, None),
                 found => return found,
@@ -126,9 +127,9 @@ fn receive_by_another(scene: &Scene, p: u32, id: ObjectId, seen: &AtomicU64) -> 
                 Found::Nothing => {}
                 found => return found,
             }
-            let (word, heard) = queue.listen(QueueBell::Items);
+            let (word, heard) = queue.listen(ChannelBell::Items);
             let known = seen.load(crate::sync::unmodelled::Ordering::Relaxed);
-            if queue.is_silent(QueueBell::Items, known, &source).expect("nothing is corrupt") {
+            if queue.is_silent(ChannelBell::Items, known, &source).expect("nothing is corrupt") {
                 futex::wait_low(word, heard, None);
             }
         }

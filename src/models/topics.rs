@@ -1,5 +1,6 @@
 //! Topics: publish, join, receive, leave, drop, close, evict.
 
+mod awaiting;
 mod killed;
 
 use super::scene::{HALF, Scene, Size, explore, explore_handing_over, put, set, spawn};
@@ -7,7 +8,8 @@ use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::slot::ObjectId;
 use crate::layout::topic::TopicShape;
-use crate::protocol::topic::{Cursor, Start, Topic, TopicBell, Unpublished};
+use crate::protocol::channel::{AtChannel, ChannelBell};
+use crate::protocol::topic::{Cursor, Start, Topic, Unpublished};
 use crate::sys::futex;
 
 const SIZE: Size = Size { objects: 6, units: 2, participants: 2 };
@@ -58,7 +60,7 @@ fn publish_waiting(actor: &Actor<'_>, id: ObjectId) -> At {
 
 fn wait_for_room(topic: &Topic<'_>, message: Unpublished<'_>) -> At {
     loop {
-        let (word, heard) = topic.listen(TopicBell::Room);
+        let (word, heard) = topic.listen(ChannelBell::Room);
         if let Some(position) = message.try_publish().expect("nothing is corrupt") {
             let published = (position, message.id);
             message.announce();
@@ -103,7 +105,7 @@ fn try_receive(actor: &Actor<'_>, id: ObjectId, cursor: &mut Cursor) -> Found {
 fn receive(actor: &Actor<'_>, id: ObjectId, cursor: &mut Cursor) -> Found {
     let found = at(actor, id, |topic| {
         loop {
-            let (word, heard) = topic.listen(TopicBell::Items);
+            let (word, heard) = topic.listen(ChannelBell::Items);
             match look(topic, cursor) {
                 Found::Nothing => futex::wait_low(word, heard, None),
                 found => return found,

@@ -34,6 +34,79 @@ pub(crate) enum Channel<'a> {
     Topic(Topic<'a>),
 }
 
+/// What is rung when something has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChannelBell {
+    /// There may be something to receive, or nothing ever any more.
+    Items,
+    /// There may be room: an envelope is empty; a cursor has moved, or is gone.
+    Room,
+}
+
+/// What is done alike at a queue and at a topic.
+pub(crate) trait AtChannel<'a> {
+    /// Who is at work.
+    fn actor(&self) -> &Actor<'a>;
+    /// The channel's, which is pinned.
+    fn slot(&self) -> &'a Slot;
+    fn id(&self) -> ObjectId;
+    fn bell(&self, bell: ChannelBell) -> &'a AtomicU64;
+    fn producers(&self) -> Producers<'a>;
+
+    /// Whether it was not evicted.
+    #[inline]
+    fn is_there(&self) -> bool {
+        SlotWord(self.slot().word.load(Ordering::SeqCst)).is_in(State::Channel, self.id())
+    }
+
+    /// Refuses one that was evicted.
+    #[inline]
+    fn expect_there(&self) -> Result<()> {
+        if self.is_there() { Ok(()) } else { Err(self.gone()) }
+    }
+
+    #[cold]
+    fn gone(&self) -> Error {
+        Error::NotFound { key: self.actor().key(self.id()) }
+    }
+
+    /// Counts a producer of this participant's.
+    fn add_producer(&self) {
+        self.producers().add(self.actor().me);
+    }
+
+    /// Counts one down; the last one's end is the end of the stream.
+    fn remove_producer(&self) {
+        // Whoever waits for the end sees that nobody produces, or is woken.
+        if self.producers().remove(self.actor().me) {
+            self.ring(ChannelBell::Items);
+        }
+    }
+
+    /// Whether somebody produced, and nobody does any more: then what a look finds from now on is all there is.
+    fn has_no_producer(&self) -> bool {
+        self.producers().are_none_left()
+    }
+
+    /// Wakes those who sleep on a bell, if there are some.
+    #[inline]
+    fn ring(&self, bell: ChannelBell) {
+        ring(self.bell(bell));
+    }
+
+    /// Wakes everybody, whatever the bells hold.
+    fn ring_all(&self) {
+        for bell in [ChannelBell::Items, ChannelBell::Room] {
+            ring_whatever(self.bell(bell));
+        }
+    }
+
+    /// Z1: what to sleep on, and as long as it is what.
+    fn listen(&self, bell: ChannelBell) -> (&'a AtomicU64, u32) {
+        listen(self.bell(bell))
+    }
+}
+
 impl Channel<'_> {
     pub(super) fn ring_all(&self) {
         match self {
@@ -225,7 +298,7 @@ impl<'a> Producers<'a> {
 
 /// Wakes those who sleep on a bell, if there are some.
 #[inline]
-pub(super) fn ring(bell: &AtomicU64) {
+fn ring(bell: &AtomicU64) {
     let found = bell.load(Ordering::SeqCst);
     if found & SLEEPERS != 0 {
         ring_sleepers(bell, found);
@@ -245,12 +318,12 @@ fn ring_sleepers(bell: &AtomicU64, found: u64) {
 }
 
 /// Wakes everybody, whatever the bell holds: somebody may have been killed between a ring and its wake.
-pub(super) fn ring_whatever(bell: &AtomicU64) {
+fn ring_whatever(bell: &AtomicU64) {
     bell.fetch_add(ONE_RING, Ordering::SeqCst);
     futex::wake_low(bell, u32::MAX >> 1);
 }
 
 /// Z1: what to sleep on, and as long as it is what.
-pub(super) fn listen(bell: &AtomicU64) -> (&AtomicU64, u32) {
+pub(crate) fn listen(bell: &AtomicU64) -> (&AtomicU64, u32) {
     (bell, (bell.fetch_or(SLEEPERS, Ordering::SeqCst) | SLEEPERS) as u32)
 }

@@ -3,15 +3,15 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::message::Message;
 use super::receiver::Receiver;
 use super::sender::Sender;
 use crate::codec::{Archive, Codec};
-use crate::error::{Error, Result};
-use crate::region::watch::Watch;
+use crate::error::Result;
+use crate::region::watch::Told;
 
 /// Waits for a message: what [`Receiver::recv_async`] returns. Dropped, it waits no more, has received nothing, and nothing is
 /// left of it.
@@ -66,37 +66,6 @@ impl<T: ?Sized, C: Codec<T>> Future for Sending<'_, T, C> {
         let Self { sender, value, metadata, told } = self.get_mut();
         let outcome = sender.send_for(value, metadata, Some(Duration::ZERO));
         told.poll(outcome, context.waker(), |waker| sender.sender.watch(waker))
-    }
-}
-
-/// Who is called when it is worth another look, until he is.
-#[derive(Default)]
-struct Told(Option<(Waker, Watch)>);
-
-impl Told {
-    /// The outcome of a look, or has `waker` called when there is something to be had, which another may have before.
-    fn poll<R>(
-        &mut self,
-        outcome: Result<R>,
-        waker: &Waker,
-        watch: impl FnOnce(&Waker) -> Result<Option<Watch>>,
-    ) -> Poll<Result<R>> {
-        if !matches!(outcome, Err(Error::TimedOut { .. } | Error::Full { .. })) {
-            self.0 = None;
-            return Poll::Ready(outcome);
-        }
-        let is_told = |(told, watch): &(Waker, Watch)| told.will_wake(waker) && watch.is_pending();
-        if self.0.as_ref().is_some_and(is_told) {
-            return Poll::Pending;
-        }
-        // The old watch goes first: its waker is not to be called any more.
-        self.0 = None;
-        match watch(waker) {
-            Ok(Some(watch)) => self.0 = Some((waker.clone(), watch)),
-            Ok(None) => waker.wake_by_ref(),
-            Err(error) => return Poll::Ready(Err(error)),
-        }
-        Poll::Pending
     }
 }
 

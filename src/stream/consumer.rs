@@ -8,26 +8,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use super::inlet::{Inlet, Packet, Source};
 use super::item::{Batch, StreamItem, evict, stored};
-use super::packet::{Entry, Metadata, Outgoing, Packing, Place, entries};
+use super::packet::{Entry, Metadata, Packing, Place, entries};
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
-use crate::key::Key;
-use crate::queue::{Message, Receiver};
-use crate::region::QueueOptions;
+use crate::region::{QueueOptions, TopicOptions};
 use crate::store::Store;
+use crate::topic::Start;
 
 type Keep<M> = Box<dyn FnMut(&M) -> bool + Send>;
-type Packet<T, M, C> = Message<[Outgoing<T, M>], Packing<C>>;
 /// Of which inlet; `None`: the end.
 type Found<T, M, C> = Option<(usize, Packet<T, M, C>)>;
 
 /// Consumes what [`StreamProducer`](super::StreamProducer)s send through channels: objects in place, or proxies of them.
 ///
-/// Of several consumers of a channel each object has one, and if that is killed or drops it, another. The stream ends when every
-/// channel has ended: somebody has produced, nobody does any more, dead producers included, and everything is received. A consumer
-/// of several channels is done with each when it ends, also if somebody produces there later, or another consumer gives something
-/// back.
+/// Of several consumers of a [channel](StreamConsumer::channel) each object has one, and if that is killed or drops it, another. Of a
+/// [topic](StreamConsumer::topic) each of them has every object, in the same order.
+///
+/// The stream ends when every channel has ended: somebody has produced, nobody does any more, dead producers included, and
+/// everything is received. A consumer of several channels is done with each when it ends, also if somebody produces there later, or
+/// another consumer gives something back.
 ///
 /// It is its process's; in a forked child its methods are [`Error::NotOwner`].
 ///
@@ -56,6 +57,7 @@ type Found<T, M, C> = Option<(usize, Packet<T, M, C>)>;
 pub struct StreamConsumer<T, M: Metadata = (), C: Codec<T> = Archive> {
     home: Store<C>,
     options: QueueOptions,
+    topic_options: TopicOptions,
     keep: Option<Keep<M>>,
     inlets: Vec<Inlet<T, M, C>>,
     /// With which inlet to begin to look.
@@ -64,44 +66,12 @@ pub struct StreamConsumer<T, M: Metadata = (), C: Codec<T> = Archive> {
     is_over: bool,
 }
 
-/// Where messages come from.
-struct Inlet<T, M: Metadata, C: Codec<T>> {
-    name: Arc<str>,
-    source: Source<T, M, C>,
-    has_ended: bool,
-}
-
-enum Source<T, M: Metadata, C: Codec<T>> {
-    Queue(Receiver<[Outgoing<T, M>], Packing<C>>),
-}
-
 /// A message whose objects were not all handed out yet.
 struct Current<T, M: Metadata, C: Codec<T>> {
-    name: Arc<str>,
+    /// Of which inlet.
+    at: usize,
     batch: Arc<Batch<T, M, C>>,
     entries: VecDeque<Entry>,
-}
-
-impl<T, M: Metadata, C: Codec<T>> Source<T, M, C> {
-    fn receive(&self) -> impl Future<Output = Result<Option<Packet<T, M, C>>>> + Unpin + '_ {
-        match self {
-            Self::Queue(receiver) => receiver.recv_async(),
-        }
-    }
-
-    fn key(&self) -> Key {
-        match self {
-            Self::Queue(receiver) => receiver.key(),
-        }
-    }
-
-    /// Waits for so long in this thread; `TimedOut` after that.
-    fn receive_within(&self, limit: Option<Duration>) -> Result<Option<Packet<T, M, C>>> {
-        match (self, limit) {
-            (Self::Queue(receiver), None) => receiver.recv(),
-            (Self::Queue(receiver), Some(limit)) => receiver.recv_timeout(limit),
-        }
-    }
 }
 
 impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
@@ -110,7 +80,8 @@ impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
     pub fn new(store: &Store<C>) -> Self {
         Self {
             home: store.clone(),
-            options: super::OPTIONS,
+            options: super::QUEUE_OPTIONS,
+            topic_options: super::TOPIC_OPTIONS,
             keep: None,
             inlets: Vec::new(),
             turn: 0,
@@ -123,6 +94,12 @@ impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
     #[must_use]
     pub fn options(self, options: QueueOptions) -> Self {
         Self { options, ..self }
+    }
+
+    /// The same for topics with these options, which are those of their producers as well.
+    #[must_use]
+    pub fn topic_options(self, options: TopicOptions) -> Self {
+        Self { topic_options: options, ..self }
     }
 
     /// The same, handing out only objects of whose metadata `keep` says so. What is not kept counts as consumed.
@@ -138,15 +115,61 @@ impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
     pub fn channel(mut self, name: &str) -> Result<Self> {
         let home = self.home.with_codec(Packing(self.home.codec));
         let source = Source::Queue(home.queue_with(name, &self.options)?.receiver()?);
-        self.inlets.push(Inlet { name: name.into(), source, has_ended: false });
+        self.inlets.push(Inlet::new(name, source));
         Ok(self)
+    }
+
+    /// The same, consuming from one [topic](super::StreamProducer::topic) more, from there on: every consumer has every object.
+    ///
+    /// Nothing is acknowledged: a message is received when its first object is handed out or passed over. A consumer that is slow
+    /// loses messages, and [is told](StreamItem::missed) how many, unless the topic [holds its producers
+    /// back](TopicOptions::hold_back). An object, or a whole message, that cannot be used is an error; the next call goes on behind
+    /// it.
+    ///
+    /// ```
+    /// use inplace::connector::ShmConnector;
+    /// use inplace::{RegionOptions, Start, Store, StreamConsumer, StreamProducer, TopicOptions};
+    ///
+    /// let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+    /// let store = Store::builder("radio").connector(ShmConnector::new(region)).open()?;
+    /// let options = TopicOptions::new(2); // the last two messages, and mostly one more
+    /// let consumer = || StreamConsumer::<u64>::new(&store).topic_options(options);
+    ///
+    /// let mut slow = consumer().topic("songs", Start::Latest)?;
+    /// let mut producer = StreamProducer::<u64>::new(&store).topic_options(options).topic("songs");
+    /// (0..10).try_for_each(|song| producer.send("songs", song))?;
+    /// producer.close()?;
+    ///
+    /// let first = slow.next_item()?.expect("the last ones are there");
+    /// assert_eq!((first.to_native(), first.missed(), first.position()), (7, 7, Some(7)));
+    /// assert_eq!(slow.missed(), 7);
+    /// let late = consumer().topic("songs", Start::Oldest)?;
+    /// assert_eq!(late.count(), 3);
+    /// # Ok::<(), inplace::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::topic`], and [`Error::TooManySubscribers`] where producers are held back for as many as they may be.
+    pub fn topic(mut self, name: &str, start: Start) -> Result<Self> {
+        let home = self.home.with_codec(Packing(self.home.codec));
+        let topic = home.topic_with(name, &self.topic_options)?;
+        self.inlets.push(Inlet::new(name, Source::Topic(topic.subscriber(start)?)));
+        Ok(self)
+    }
+
+    /// How many messages of its topics it has lost since it began, because it was too slow, as far as it has looked; a message is a
+    /// whole batch, of however many objects. What no object [tells](StreamItem::missed), because the stream ended before, is
+    /// counted here as well.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.inlets.iter().map(Inlet::missed).sum()
     }
 
     /// The next object, waiting for it; `None` at the end of the stream, or without a channel.
     ///
     /// # Errors
     /// [`Error::NotFound`] when a channel was or is evicted, [`Error::Codec`] for an object that is none: its message is given
-    /// back, and is a dead letter in the end.
+    /// back, and is a dead letter in the end; of a topic it is passed over.
     pub fn next_item(&mut self) -> Result<Option<StreamItem<T, M, C>>> {
         self.next_within(None)
     }
@@ -213,13 +236,13 @@ impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
 
     /// A message of any channel; `None` when all have ended.
     async fn any(&mut self) -> Result<Found<T, M, C>> {
-        let (turn, count) = (self.turn, self.inlets.len());
         let mut ended = Vec::new();
         let found = {
-            let live = (0..count).map(|at| (turn + at) % count);
-            let live = live.filter(|&at| !self.inlets[at].has_ended);
-            let receive = |at: usize| (at, self.inlets[at].source.receive());
-            let mut futures: Vec<_> = live.map(receive).collect();
+            let live = self.inlets.iter_mut().enumerate().filter(|(_, inlet)| !inlet.has_ended);
+            let mut futures: Vec<_> =
+                live.map(|(at, inlet)| (at, inlet.source.receive())).collect();
+            let first = futures.iter().position(|(at, _)| *at >= self.turn);
+            futures.rotate_left(first.unwrap_or(0));
             poll_fn(|context| poll_any(&mut futures, &mut ended, context)).await
         };
         ended.into_iter().for_each(|at| self.inlets[at].has_ended = true);
@@ -240,48 +263,66 @@ impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
     }
 
     fn accept(&mut self, at: usize, packet: Packet<T, M, C>) -> Result<()> {
-        let entries = VecDeque::from(entries(&packet)?);
+        self.inlets[at].count(&packet);
+        let entries = VecDeque::from(entries(packet.bytes())?);
         let batch = Arc::new(Batch::new(packet, entries.len())?);
-        self.current = Some(Current { name: self.inlets[at].name.clone(), batch, entries });
+        self.current = Some(Current { at, batch, entries });
         Ok(())
     }
 
     /// The next object of the message at hand that is to be handed out.
     fn next_of_current(&mut self) -> Result<Option<StreamItem<T, M, C>>> {
-        // What fails goes back, with all of its message.
-        while let Some(mut current) = self.current.take() {
-            current.batch.expect_mine()?;
+        while let Some(current) = &mut self.current {
+            let inlet = &mut self.inlets[current.at];
+            inlet.source.expect_mine(current.batch.packet())?;
             let Some(entry) = current.entries.pop_front() else {
-                current.batch.let_go()?;
+                self.let_go()?;
                 break;
             };
-            let metadata = entry.metadata::<M>()?;
-            let is_kept = self.keep.as_mut().is_none_or(|keep| keep(&metadata));
-            let is_over = is_consumed(&entry, is_kept, &current.batch)?;
-            let item = match is_over {
-                true => None,
-                false => {
-                    let from = (current.name.clone(), current.batch.clone());
-                    Some(StreamItem::new(entry, metadata, from)?)
-                }
-            };
-            match (current.entries.is_empty(), is_over) {
-                (true, true) => current.batch.consume_one()?,
-                // The item has the batch alone.
-                (true, false) => current.batch.let_go()?,
-                (false, is_over) => {
-                    if is_over {
-                        current.batch.clone().consume_one()?;
+            let item = item_of(entry, &current.batch, inlet, self.keep.as_mut());
+            let (is_last, batch) = (current.entries.is_empty(), &current.batch);
+            match &item {
+                // It goes back, with all of its message; what everybody has cannot.
+                Err(_) if !batch.packet().is_shared() => self.current = None,
+                Err(_) => {}
+                Ok(None) => {
+                    let batch = batch.clone();
+                    if is_last {
+                        self.current = None;
                     }
-                    self.current = Some(current);
+                    batch.consume_one()?;
                 }
+                // The item has the batch alone.
+                Ok(Some(_)) if is_last => self.let_go()?,
+                Ok(Some(_)) => {}
             }
-            if item.is_some() {
-                return Ok(item);
+            if let Some(item) = item? {
+                return Ok(Some(item));
             }
         }
         Ok(None)
     }
+
+    /// All of the message at hand was handed out.
+    fn let_go(&mut self) -> Result<()> {
+        self.current.take().map_or(Ok(()), |current| current.batch.let_go())
+    }
+}
+
+/// An object that is to be handed out, if it is.
+fn item_of<T, M: Metadata, C: Codec<T>>(
+    entry: Entry,
+    batch: &Arc<Batch<T, M, C>>,
+    inlet: &mut Inlet<T, M, C>,
+    keep: Option<&mut Keep<M>>,
+) -> Result<Option<StreamItem<T, M, C>>> {
+    let metadata = entry.metadata::<M>()?;
+    let is_kept = keep.is_none_or(|keep| keep(&metadata));
+    if is_consumed(&entry, is_kept, batch)? {
+        return Ok(None);
+    }
+    let item = StreamItem::new(entry, metadata, (inlet.name.clone(), batch.clone()))?;
+    Ok(Some(item.after_losing(inlet.tell())))
 }
 
 /// Whether nothing is to be done with an object: nobody wants it, or it was consumed when its message was received before.
@@ -291,6 +332,9 @@ fn is_consumed<T, M: Metadata, C: Codec<T>>(
     batch: &Batch<T, M, C>,
 ) -> Result<bool> {
     let Place::Stored(reference) = &entry.place else { return Ok(!is_kept) };
+    if batch.packet().is_shared() {
+        return Ok(!is_kept);
+    }
     let (proxy, is_lasting) = stored::<T, C>(reference.clone());
     if is_lasting {
         return Ok(!is_kept);
@@ -299,7 +343,7 @@ fn is_consumed<T, M: Metadata, C: Codec<T>>(
         evict(&proxy)?;
         return Ok(true);
     }
-    Ok(batch.is_redelivered() && !proxy.store()?.exists(proxy.key())?)
+    Ok(batch.packet().deliveries() > 1 && !proxy.store()?.exists(proxy.key())?)
 }
 
 /// The first message there is, in the order of the futures; which of them have ended is added to `ended`.

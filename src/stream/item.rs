@@ -4,40 +4,32 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::packet::{Entry, Metadata, Outgoing, Packing, Place};
+use super::inlet::Packet;
+use super::packet::{Entry, Metadata, Place};
 use crate::codec::{Archive, Codec, Decoded};
 use crate::connector::Block;
 use crate::error::{Error, Result};
 use crate::proxy::{Access, Proxy, ProxyRef};
-use crate::queue::Message;
 use crate::sync::unmodelled::{AtomicU64, Ordering};
 use crate::view::View;
 
 /// A message of a stream. It is held until all of its objects are consumed.
 pub(super) struct Batch<T, M: Metadata, C: Codec<T>> {
-    message: Message<[Outgoing<T, M>], Packing<C>>,
+    packet: Packet<T, M, C>,
     block: Arc<Block>,
     /// How many of its objects are not consumed yet.
     left: AtomicU64,
 }
 
 impl<T, M: Metadata, C: Codec<T>> Batch<T, M, C> {
-    pub(super) fn new(
-        message: Message<[Outgoing<T, M>], Packing<C>>,
-        objects: usize,
-    ) -> Result<Self> {
+    pub(super) fn new(packet: Packet<T, M, C>, objects: usize) -> Result<Self> {
         let none = || Error::Codec { codec: "stream", what: "a message has no bytes".into() };
-        let block = Arc::new(message.block().ok_or_else(none)?.clone());
-        Ok(Self { message, block, left: AtomicU64::new(objects as u64) })
+        let block = Arc::new(packet.block().ok_or_else(none)?.clone());
+        Ok(Self { packet, block, left: AtomicU64::new(objects as u64) })
     }
 
-    /// Refuses a forked child.
-    pub(super) fn expect_mine(&self) -> Result<()> {
-        if self.message.is_mine() { Ok(()) } else { Err(not_mine()) }
-    }
-
-    pub(super) fn is_redelivered(&self) -> bool {
-        self.message.deliveries() > 1
+    pub(super) fn packet(&self) -> &Packet<T, M, C> {
+        &self.packet
     }
 
     /// An object that lies in the message; it is to be looked at only while this is held.
@@ -66,9 +58,9 @@ impl<T, M: Metadata, C: Codec<T>> Batch<T, M, C> {
     /// Acknowledged by the last one to let go, if all is consumed; else given back.
     pub(super) fn let_go(self: Arc<Self>) -> Result<()> {
         match Arc::into_inner(self) {
-            Some(Self { message, block, left }) if left.load(Ordering::Relaxed) == 0 => {
+            Some(Self { packet, block, left }) if left.load(Ordering::Relaxed) == 0 => {
                 drop(block);
-                message.ack()
+                packet.ack()
             }
             _ => Ok(()),
         }
@@ -79,18 +71,20 @@ impl<T, M: Metadata, C: Codec<T>> Batch<T, M, C> {
 ///
 /// What was sent in one message is held until all of it is acknowledged: when one of its objects is dropped without that, or its
 /// consumer is killed, all that lie in the message are received again. Objects in a store of their own, which are evicted one by
-/// one, are not.
+/// one, are not. What came through a topic is every consumer's: nothing comes of acknowledging it, or of not doing so.
 ///
-/// It may be sent to other threads. A forked child does not inherit it.
+/// It may be sent to other threads. A forked child does not inherit it, unless it came through a topic.
 ///
 /// # Panics
-/// It derefs in a forked child only by panicking, and as a [`Proxy`] does when its object is in a store and cannot be had.
+/// Through a queue, it derefs in a forked child only by panicking; and it does as a [`Proxy`] does when its object is in a store and
+/// cannot be had.
 pub struct StreamItem<T, M: Metadata = (), C: Codec<T> = Archive> {
     /// Goes before the batch, whose bytes it may look at.
     value: Value<T, C>,
     metadata: Decoded<M>,
     channel: Arc<str>,
     batch: Arc<Batch<T, M, C>>,
+    missed: u64,
 }
 
 enum Value<T, C: Codec<T>> {
@@ -119,10 +113,16 @@ impl<T, M: Metadata, C: Codec<T>> StreamItem<T, M, C> {
             Place::Here { at, len } => Value::Here(batch.decode((at, len))?),
             Place::Stored(reference) => {
                 let (proxy, is_lasting) = stored(reference);
-                Value::Stored { proxy, is_lasting }
+                // What others have as well, nobody evicts.
+                Value::Stored { proxy, is_lasting: is_lasting || batch.packet.is_shared() }
             }
         };
-        Ok(Self { value, metadata, channel, batch })
+        Ok(Self { value, metadata, channel, batch, missed: 0 })
+    }
+
+    /// The same, handed out after so many messages were lost.
+    pub(super) fn after_losing(self, missed: u64) -> Self {
+        Self { missed, ..self }
     }
 
     /// What was said of it.
@@ -140,7 +140,21 @@ impl<T, M: Metadata, C: Codec<T>> StreamItem<T, M, C> {
     /// How often its message was received, with this time; 255 for more.
     #[must_use]
     pub fn deliveries(&self) -> u8 {
-        self.batch.message.deliveries()
+        self.batch.packet.deliveries()
+    }
+
+    /// How many messages its consumer lost, because it was too slow, since the last object that it had from the same channel: each
+    /// is a whole batch. 0 through a queue, which loses nothing. [`StreamConsumer::missed`](super::StreamConsumer::missed) is all.
+    #[must_use]
+    pub fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// Which message of its topic it was in, from 0; `None` through a queue. Another consumer goes on behind it that
+    /// [starts](crate::Start::At) at the next one.
+    #[must_use]
+    pub fn position(&self) -> Option<u64> {
+        self.batch.packet.position()
     }
 
     /// The proxy of an object in a store of its own, which may be sent on; `None`: it is in the message.
@@ -159,19 +173,19 @@ impl<T, M: Metadata, C: Codec<T>> StreamItem<T, M, C> {
     #[inline]
     pub fn resolve(&self) -> Result<&C::Target> {
         match &self.value {
-            Value::Here(view) => self.batch.expect_mine().map(|()| &**view),
+            Value::Here(view) => self.batch.packet.expect_mine().map(|()| &**view),
             Value::Stored { proxy, .. } => proxy.resolve(),
         }
     }
 
     /// Says that it is consumed. An object in a store of its own is evicted, unless it was sent to stay. With the last object of
-    /// its message there is room for another.
+    /// its message there is room for another. Through a topic, the same as dropping it.
     ///
     /// # Errors
     /// [`Error::NotOwner`] in a forked child, and as [`Store::evict`](crate::Store::evict).
     pub fn ack(self) -> Result<()> {
         let Self { value, batch, .. } = self;
-        batch.expect_mine()?;
+        batch.packet.expect_mine()?;
         // Evicted first: received again, it is known to be consumed, and nobody has to find it later.
         if let Value::Stored { proxy, is_lasting: false } = &value {
             evict(proxy)?;
@@ -191,11 +205,6 @@ impl<T, M: Metadata, C: Codec<T>> Deref for StreamItem<T, M, C> {
             Err(error) => unusable(&error),
         }
     }
-}
-
-#[cold]
-fn not_mine() -> Error {
-    Error::NotOwner { token: "message of a stream" }
 }
 
 #[cold]

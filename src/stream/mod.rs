@@ -1,6 +1,7 @@
-//! Streams: objects through named channels, in batches, filtered, aggregated; in the message, or by proxy.
+//! Streams: objects through named channels, queues or topics, in batches, filtered, aggregated; in the message, or by proxy.
 
 mod consumer;
+mod inlet;
 mod item;
 mod packet;
 mod producer;
@@ -10,7 +11,8 @@ pub use item::StreamItem;
 pub use packet::Metadata;
 pub use producer::StreamProducer;
 
-use crate::region::QueueOptions;
+use crate::region::{QueueOptions, TopicOptions};
 
 /// How channels are made unless told otherwise.
-const OPTIONS: QueueOptions = QueueOptions::new(256);
+const QUEUE_OPTIONS: QueueOptions = QueueOptions::new(256);
+const TOPIC_OPTIONS: TopicOptions = TopicOptions::new(256);

@@ -1,6 +1,6 @@
 //! Producing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::packet::{Metadata, Outgoing, Packing};
@@ -8,8 +8,9 @@ use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
 use crate::proxy::{Access, Proxy, ProxyOptions, ProxyRef};
 use crate::queue::Sender;
-use crate::region::QueueOptions;
+use crate::region::{QueueOptions, TopicOptions};
 use crate::store::Store;
+use crate::topic::Publisher;
 
 type Keep<M> = Box<dyn FnMut(&M) -> bool + Send>;
 type Aggregate<T, M> = Box<dyn FnMut(Vec<(T, M)>) -> (T, M) + Send>;
@@ -17,9 +18,10 @@ type Aggregate<T, M> = Box<dyn FnMut(Vec<(T, M)>) -> (T, M) + Send>;
 /// Sends objects through named channels to [`StreamConsumer`](super::StreamConsumer)s: in batches, filtered, aggregated, in the
 /// message or in a store of their own.
 ///
-/// A channel is a [`Queue`](crate::Queue) of the store: each object is consumed once, by whoever is free. The stream of a channel
-/// goes on while any producer has it open. Objects go with the message, which the consumers read in place; or into the
-/// [store of the channel](StreamProducer::store_for), by proxy.
+/// A channel is a [`Queue`](crate::Queue) of the store: each object is consumed once, by whoever is free. Or it is a
+/// [topic](StreamProducer::topic): every consumer has each object. The stream of a channel goes on while any producer has it open.
+/// Objects go with the message, which the consumers read in place; or into the [store of the channel](StreamProducer::store_for),
+/// by proxy.
 ///
 /// It is its process's. Dropped, it sends what is left of its batches if there is room; [`close`](StreamProducer::close) waits for
 /// room, and says what failed.
@@ -50,6 +52,8 @@ type Aggregate<T, M> = Box<dyn FnMut(Vec<(T, M)>) -> (T, M) + Send>;
 pub struct StreamProducer<T, M: Metadata = (), C: Codec<T> = Archive> {
     home: Store<C>,
     options: QueueOptions,
+    topic_options: TopicOptions,
+    topics: BTreeSet<String>,
     batch_size: usize,
     keep: Option<Keep<M>>,
     aggregate: Option<Aggregate<T, M>>,
@@ -89,6 +93,7 @@ impl<T, M: Metadata, C: Codec<T>> Channel<T, M, C> {
 /// What messages go into.
 enum Outlet<T, M: Metadata, C: Codec<T>> {
     Queue(Sender<[Outgoing<T, M>], Packing<C>>),
+    Topic(Publisher<[Outgoing<T, M>], Packing<C>>),
 }
 
 impl<T, M: Metadata, C: Codec<T>> Outlet<T, M, C> {
@@ -96,6 +101,8 @@ impl<T, M: Metadata, C: Codec<T>> Outlet<T, M, C> {
         match self {
             Self::Queue(sender) if waits => sender.send(batch),
             Self::Queue(sender) => sender.try_send(batch),
+            Self::Topic(publisher) if waits => publisher.publish(batch).map(drop),
+            Self::Topic(publisher) => publisher.try_publish(batch).map(drop),
         }
     }
 }
@@ -106,7 +113,9 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
     pub fn new(store: &Store<C>) -> Self {
         Self {
             home: store.clone(),
-            options: super::OPTIONS,
+            options: super::QUEUE_OPTIONS,
+            topic_options: super::TOPIC_OPTIONS,
+            topics: BTreeSet::new(),
             batch_size: 1,
             keep: None,
             aggregate: None,
@@ -120,6 +129,44 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
     #[must_use]
     pub fn options(mut self, options: QueueOptions) -> Self {
         self.options = options;
+        self
+    }
+
+    /// The same for [topics](StreamProducer::topic) with these options, which are those of their consumers as well. Their capacity is
+    /// in messages.
+    #[must_use]
+    pub fn topic_options(mut self, options: TopicOptions) -> Self {
+        self.topic_options = options;
+        self
+    }
+
+    /// The same, with a channel that is a [`Topic`](crate::Topic): every [consumer](super::StreamConsumer::topic) has each of its
+    /// objects, and those that come later what is kept.
+    ///
+    /// Unless told otherwise by [options](StreamProducer::topic_options), nobody waits for slow consumers: they lose messages, each a
+    /// whole batch, and are told how many. To be said before the channel is opened.
+    ///
+    /// ```
+    /// use inplace::connector::ShmConnector;
+    /// use inplace::{RegionOptions, Start, Store, StreamConsumer, StreamProducer};
+    ///
+    /// let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+    /// let store = Store::builder("weather").connector(ShmConnector::new(region)).open()?;
+    /// let mut producer = StreamProducer::<String>::new(&store).topic("news").batch_size(2);
+    /// for news in ["rain", "sun", "snow"] {
+    ///     producer.send("news", news.into())?;
+    /// }
+    /// producer.close()?;
+    /// for _ in 0..2 {
+    ///     let consumer = StreamConsumer::<String>::new(&store).topic("news", Start::Oldest)?;
+    ///     let heard = consumer.map(|item| item.map(|item| item.to_string()));
+    ///     assert_eq!(heard.collect::<Result<Vec<_>, _>>()?, ["rain", "sun", "snow"]);
+    /// }
+    /// # Ok::<(), inplace::Error>(())
+    /// ```
+    #[must_use]
+    pub fn topic(mut self, channel: &str) -> Self {
+        self.topics.insert(channel.into());
         self
     }
 
@@ -167,6 +214,8 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
     /// The same, putting objects of a channel into a store, of any connector, and sending proxies of them. Consumers evict them one by one;
     /// those that were [sent to stay](StreamProducer::send_lasting) somebody else has to. A producer that is killed between
     /// putting an object and sending its proxy leaves it.
+    ///
+    /// Through a [topic](StreamProducer::topic) objects can only be sent to stay: no consumer knows who else is yet to have them.
     #[must_use]
     pub fn store_for(mut self, channel: &str, store: &Store<C>) -> Self {
         self.stores.insert(channel.into(), store.clone());
@@ -176,7 +225,7 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
     /// Opens a channel, which the first send does else: its stream does not end before this producer closes it.
     ///
     /// # Errors
-    /// As [`Store::queue`], and [`Error::Closed`] when it was closed.
+    /// As [`Store::queue`] or [`Store::topic`], and [`Error::Closed`] when it was closed.
     pub fn open(&mut self, channel: &str) -> Result<()> {
         self.channel(channel).map(drop)
     }
@@ -184,9 +233,12 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
     fn channel(&mut self, name: &str) -> Result<&mut Channel<T, M, C>> {
         if !self.channels.contains_key(name) {
             let home = self.home.with_codec(Packing(self.home.codec));
-            let sender = home.queue_with(name, &self.options)?.sender()?;
-            let opened = Channel::new(Some(Outlet::Queue(sender)));
-            self.channels.insert(name.into(), opened);
+            let outlet = if self.topics.contains(name) {
+                Outlet::Topic(home.topic_with(name, &self.topic_options)?.publisher()?)
+            } else {
+                Outlet::Queue(home.queue_with(name, &self.options)?.sender()?)
+            };
+            self.channels.insert(name.into(), Channel::new(Some(outlet)));
         }
         match self.channels.get_mut(name) {
             Some(channel) if channel.outlet.is_some() => Ok(channel),
@@ -209,9 +261,17 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
     /// consumes the channel, or where it holds the items that fill it.
     ///
     /// # Errors
-    /// [`Error::Closed`] when the channel was closed, [`Error::NotFound`] when it was evicted, and as [`Store::put`]. What could
-    /// not be sent stays in the batch, for [`flush`](StreamProducer::flush).
+    /// [`Error::Closed`] when the channel was closed, [`Error::NotFound`] when it was evicted, [`Error::InvalidConfig`] for a
+    /// [topic](StreamProducer::topic) with a [store](StreamProducer::store_for), and as [`Store::put`]. What could not be sent stays
+    /// in the batch, for [`flush`](StreamProducer::flush).
     pub fn send_with(&mut self, channel: &str, value: T, metadata: M) -> Result<()> {
+        if self.topics.contains(channel) && self.stores.contains_key(channel) {
+            return Err(Error::InvalidConfig {
+                what: format!("an object of a store, sent through topic {channel:?}"),
+                found: "to be evicted when it is consumed, as every consumer would".into(),
+                expected: "`send_lasting`, after which whoever knows when evicts it".into(),
+            });
+        }
         self.push(channel, Outgoing { value, metadata, is_lasting: false, stored: None })
     }
 

@@ -3,10 +3,12 @@
 mod published;
 mod publisher;
 mod subscriber;
+mod waiting;
 
 pub use published::{Posts, Published};
 pub use publisher::Publisher;
 pub use subscriber::{Start, Subscriber};
+pub use waiting::{Publishing, ReceivingPost};
 
 use std::fmt;
 

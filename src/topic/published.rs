@@ -6,6 +6,7 @@ use std::ops::Deref;
 
 use super::subscriber::Subscriber;
 use crate::codec::{Archive, Codec};
+use crate::connector::Block;
 use crate::error::Result;
 use crate::region::ReceivedPost;
 use crate::view::View;
@@ -52,6 +53,11 @@ impl<T: ?Sized, C: Codec<T>> Published<T, C> {
         &self.metadata[..self.metadata_len]
     }
 
+    /// Its bytes.
+    pub(crate) fn block(&self) -> Option<&Block> {
+        self.view.block()
+    }
+
     /// The message alone.
     #[must_use]
     pub fn into_view(self) -> View<C::Target> {
@@ -96,6 +102,26 @@ impl<'a, T: ?Sized, C: Codec<T>> Posts<'a, T, C> {
     }
 }
 
+impl<T: ?Sized, C: Codec<T>> Posts<'_, T, C> {
+    /// The next one, without a thread that waits for it: see [`Subscriber::recv_async`].
+    pub async fn next_async(&mut self) -> Option<Result<Published<T, C>>> {
+        if self.is_over {
+            return None;
+        }
+        let next = self.subscriber.recv_async().await;
+        self.went_on(next)
+    }
+
+    fn went_on(
+        &mut self,
+        next: Result<Option<Published<T, C>>>,
+    ) -> Option<Result<Published<T, C>>> {
+        let next = next.transpose();
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
+    }
+}
+
 impl<T: ?Sized, C: Codec<T>> Iterator for Posts<'_, T, C> {
     type Item = Result<Published<T, C>>;
 
@@ -103,9 +129,8 @@ impl<T: ?Sized, C: Codec<T>> Iterator for Posts<'_, T, C> {
         if self.is_over {
             return None;
         }
-        let next = self.subscriber.recv().transpose();
-        self.is_over = !matches!(next, Some(Ok(_)));
-        next
+        let next = self.subscriber.recv();
+        self.went_on(next)
     }
 }
 

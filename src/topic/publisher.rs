@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::waiting::Publishing;
 use crate::codec::{Archive, Codec};
 use crate::error::Result;
 use crate::region::{Patience, TopicPublisher, WaitPolicy};
@@ -16,7 +17,7 @@ use crate::store::Inner;
 /// nothing. It may be shared by threads.
 pub struct Publisher<T: ?Sized, C: Codec<T> = Archive> {
     store: Arc<Inner>,
-    publisher: TopicPublisher,
+    pub(super) publisher: TopicPublisher,
     codec: C,
     policy: WaitPolicy,
     marker: PhantomData<fn(*const T)>,
@@ -82,13 +83,72 @@ impl<T: ?Sized, C: Codec<T>> Publisher<T, C> {
         self.publish_for(value, &[], Some(timeout))
     }
 
+    /// Publishes a message without a thread that waits for subscribers; its position. No runtime is needed, and any will do.
+    ///
+    /// Dropped before it is ready, the future has published nothing. Futures that wait for the same subscriber publish in no
+    /// particular order: who publishes several messages in theirs awaits one after the other. Where nobody
+    /// [is waited for](crate::TopicOptions::hold_back), it is ready at once.
+    ///
+    /// ```
+    /// use inplace::{RegionOptions, Start, Store, TopicOptions};
+    /// use inplace::connector::ShmConnector;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+    /// let store = Store::builder("paced").connector(ShmConnector::new(region)).open()?;
+    /// let topic = store.topic_new_with::<u64>(&TopicOptions::new(1).hold_back(1))?;
+    /// let (publisher, mut subscriber) = (topic.publisher()?, topic.subscriber(Start::Latest)?);
+    /// let publish = async move {
+    ///     for number in 0..10 {
+    ///         publisher.publish_async(&number).await?;
+    ///     }
+    ///     Ok::<(), inplace::Error>(())
+    /// };
+    /// let receive = async {
+    ///     let mut sum = 0;
+    ///     while let Some(number) = subscriber.recv_async().await? {
+    ///         sum += number.to_native();
+    ///     }
+    ///     Ok::<u64, inplace::Error>(sum)
+    /// };
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// let (published, sum) = runtime.block_on(async { tokio::join!(publish, receive) });
+    /// published?;
+    /// assert_eq!(sum?, 45);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Its outcome's are those of [`publish`](Publisher::publish).
+    pub fn publish_async<'a>(&'a self, value: &'a T) -> Publishing<'a, T, C> {
+        Publishing::new(self, value, &[])
+    }
+
+    /// [`publish_with`](Publisher::publish_with) without a thread that waits for subscribers.
+    ///
+    /// # Errors
+    /// Its outcome's are those of [`publish_with`](Publisher::publish_with).
+    pub fn publish_with_async<'a>(
+        &'a self,
+        value: &'a T,
+        metadata: &'a [u8],
+    ) -> Publishing<'a, T, C> {
+        Publishing::new(self, value, metadata)
+    }
+
     /// Stops publishing; the last publisher's end is the end of the stream. Dropping it does the same.
     pub fn close(self) {
         drop(self);
     }
 
     #[inline]
-    fn publish_for(&self, value: &T, metadata: &[u8], limit: Option<Duration>) -> Result<u64> {
+    pub(super) fn publish_for(
+        &self,
+        value: &T,
+        metadata: &[u8],
+        limit: Option<Duration>,
+    ) -> Result<u64> {
         let patience = Patience { policy: self.policy, limit };
         self.store.encoded(self.codec, value, |size, fill| {
             self.publisher.publish((size, metadata), &patience, fill)

@@ -5,8 +5,10 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use super::published::{Posts, Published};
+use super::waiting::ReceivingPost;
 use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::protocol::topic;
 use crate::region::{Broadcast, Patience, ReceivedPost, TopicSubscriber, WaitPolicy};
 
@@ -37,7 +39,7 @@ impl From<Start> for topic::Start {
 /// It is its process's; in a forked child its methods are [`Error::NotOwner`], and its drop does nothing. It may be moved to other
 /// threads. Dropped, it is not waited for any more.
 pub struct Subscriber<T: ?Sized, C: Codec<T> = Archive> {
-    subscriber: TopicSubscriber,
+    pub(super) subscriber: TopicSubscriber,
     policy: WaitPolicy,
     marker: PhantomData<fn(*const T, C)>,
 }
@@ -88,10 +90,42 @@ impl<T: ?Sized, C: Codec<T>> Subscriber<T, C> {
         match self.receive(Some(timeout))? {
             Broadcast::Message(received) => self.decode(received).map(Some),
             Broadcast::End => Ok(None),
-            Broadcast::Nothing => {
-                Err(Error::TimedOut { key: self.subscriber.key(), waited: timeout })
-            }
+            Broadcast::Nothing => Err(Error::TimedOut { key: self.key(), waited: timeout }),
         }
+    }
+
+    /// Receives the next message without a thread that waits for it; `None` at the end of the stream. No runtime is needed, and
+    /// any will do: one thread of the process waits for all its futures.
+    ///
+    /// Dropped before it is ready, the future has received nothing: the next one does. What was [missed](Subscriber::missed) by
+    /// then is told with it.
+    ///
+    /// ```
+    /// use inplace::{RegionOptions, Start, Store};
+    /// use inplace::connector::ShmConnector;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+    /// let store = Store::builder("awaited").connector(ShmConnector::new(region)).open()?;
+    /// let topic = store.topic_new::<u64>(8)?;
+    /// let mut subscribers = [topic.subscriber(Start::Latest)?, topic.subscriber(Start::Latest)?];
+    /// let publisher = topic.publisher()?;
+    /// publisher.publish(&3)?;
+    /// publisher.close();
+    /// let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    /// for subscriber in &mut subscribers {
+    ///     let number = runtime.block_on(subscriber.recv_async())?.expect("it was published");
+    ///     assert_eq!(*number, 3);
+    ///     assert!(runtime.block_on(subscriber.recv_async())?.is_none());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Its outcome's are those of [`recv`](Subscriber::recv).
+    pub fn recv_async(&mut self) -> ReceivingPost<'_, T, C> {
+        ReceivingPost::new(self)
     }
 
     /// Messages one after another, until the end of the stream, or the first error.
@@ -135,6 +169,16 @@ impl<T: ?Sized, C: Codec<T>> Subscriber<T, C> {
     /// As [`recv`](Subscriber::recv).
     pub fn has_ended(&self) -> Result<bool> {
         self.subscriber.has_ended()
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        self.subscriber.key()
+    }
+
+    /// Refuses a forked child.
+    #[inline]
+    pub(crate) fn expect_mine(&self) -> Result<()> {
+        self.subscriber.expect_mine()
     }
 
     #[inline]

@@ -8,6 +8,7 @@ use crate::actor::Actor;
 use crate::layout::queue::Shape;
 use crate::layout::slot::ObjectId;
 use crate::models::scene::{Deaths, HALF, Scene, Size, explore_deaths, first, mortal, spawn};
+use crate::protocol::channel::AtChannel;
 use crate::sync::unmodelled::AtomicU64;
 
 #[test]

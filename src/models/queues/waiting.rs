@@ -6,7 +6,8 @@ use super::{
 };
 use crate::layout::queue::Shape;
 use crate::models::scene::{HALF, Scene, explore, explore_handing_over, spawn};
-use crate::protocol::queue::{Queue, QueueBell};
+use crate::protocol::channel::{AtChannel, ChannelBell};
+use crate::protocol::queue::Queue;
 use crate::sync::unmodelled::AtomicU64;
 use crate::sys::futex;
 
@@ -35,7 +36,7 @@ fn a_sender_of_a_full_queue_is_woken_by_an_acknowledgement() {
         let sender = spawn(&scene, move |s| {
             at(&s.actor(1), id, |queue| {
                 loop {
-                    let (word, heard) = queue.listen(QueueBell::Room);
+                    let (word, heard) = queue.listen(ChannelBell::Room);
                     if let Some(envelope) = queue.own_envelope(0) {
                         return envelope.send(0, &2_u64.to_le_bytes()).unwrap();
                     }
@@ -58,7 +59,7 @@ fn an_envelope_that_is_given_up_goes_to_who_waits_for_one_and_leaves_nothing() {
         let waiting = spawn(&scene, move |s| {
             at(&s.actor(1), id, |queue| {
                 loop {
-                    let (word, heard) = queue.listen(QueueBell::Room);
+                    let (word, heard) = queue.listen(ChannelBell::Room);
                     match queue.own_envelope(0) {
                         Some(envelope) => return envelope.send(0, &5_u64.to_le_bytes()),
                         None => futex::wait_low(word, heard, None),

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::Walk;
 use crate::layout::queue::{EnvelopeWord, Stage};
 use crate::layout::slot::{BOUND, ObjectId, SlotWord, State};
-use crate::protocol::channel::{Channel, Producers};
+use crate::protocol::channel::{AtChannel, Channel, Producers};
 use crate::protocol::queue::Queue;
 use crate::sync::Ordering;
 

@@ -2,6 +2,7 @@
 
 use super::Walk;
 use crate::layout::slot::{ObjectId, Place, Slot, SlotWord};
+use crate::protocol::channel::AtChannel;
 use crate::protocol::topic::Topic;
 use crate::sync::Ordering;
 

@@ -44,7 +44,7 @@ use crate::layout::queue::{
     RETURNED, RING, ROOM, RingWord, Shape, Stage, WORD,
 };
 use crate::layout::slot::{BOUND, ObjectId, Slot, SlotWord, State};
-use crate::protocol::channel::{self, Producers};
+use crate::protocol::channel::{AtChannel, ChannelBell, Producers};
 use crate::protocol::named::{Kind, Noun};
 use crate::protocol::pin::Pin;
 use crate::sync::{AtomicU64, Ordering};
@@ -64,15 +64,6 @@ pub(crate) struct Queue<'a> {
     pub(super) slot: &'a Slot,
     pub(crate) place: QueuePlace,
     words: &'a [AtomicU64],
-}
-
-/// What is rung when something has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum QueueBell {
-    /// There may be something to receive, or nothing ever any more.
-    Items,
-    /// An envelope may be empty.
-    Room,
 }
 
 impl<'a> Actor<'a> {
@@ -221,77 +212,10 @@ impl<'a> Queue<'a> {
         let _ = self.word(at).compare_exchange(position, next, Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    /// Whether it was not evicted.
-    #[inline]
-    pub(crate) fn is_there(&self) -> bool {
-        SlotWord(self.slot.word.load(Ordering::SeqCst)).is_in(State::Channel, self.place.id)
-    }
-
-    /// Refuses a queue that was evicted.
-    #[inline]
-    pub(crate) fn expect_there(&self) -> Result<()> {
-        if self.is_there() { Ok(()) } else { Err(self.gone()) }
-    }
-
-    #[cold]
-    fn gone(&self) -> Error {
-        Error::NotFound { key: self.actor.key(self.place.id) }
-    }
-
     /// Whether any envelope is not empty.
     pub(crate) fn is_in_use(&self) -> bool {
         let mut envelopes = 0..self.place.shape.envelopes;
         envelopes.any(|envelope| !self.load_envelope(envelope).is(Stage::Empty))
-    }
-
-    pub(in crate::protocol) fn producers(&self) -> Producers<'a> {
-        let start = self.place.shape.producer(ParticipantId::new(0));
-        let words = &self.words[start..][..self.place.shape.participants as usize];
-        Producers { segment: self.actor.segment, words, opened: self.word(OPENED) }
-    }
-
-    /// Counts a producer of this participant's.
-    pub(crate) fn add_producer(&self) {
-        self.producers().add(self.actor.me);
-    }
-
-    /// Counts one down; the last one's end is the end of the stream.
-    pub(crate) fn remove_producer(&self) {
-        // Whoever waits for the end sees that nobody produces, or is woken.
-        if self.producers().remove(self.actor.me) {
-            self.ring(QueueBell::Items);
-        }
-    }
-
-    /// Whether somebody produced, and nobody does any more: then what a look finds from now on is all there is.
-    pub(crate) fn has_no_producer(&self) -> bool {
-        self.producers().are_none_left()
-    }
-
-    #[inline]
-    pub(crate) fn bell(&self, bell: QueueBell) -> &'a AtomicU64 {
-        self.word(match bell {
-            QueueBell::Items => ITEMS,
-            QueueBell::Room => ROOM,
-        })
-    }
-
-    /// Wakes those who sleep on a bell, if there are some.
-    #[inline]
-    pub(crate) fn ring(&self, bell: QueueBell) {
-        channel::ring(self.bell(bell));
-    }
-
-    /// Wakes everybody, whatever the bells hold.
-    pub(in crate::protocol) fn ring_all(&self) {
-        for bell in [QueueBell::Items, QueueBell::Room] {
-            channel::ring_whatever(self.bell(bell));
-        }
-    }
-
-    /// Z1: what to sleep on, and as long as it is what.
-    pub(crate) fn listen(&self, bell: QueueBell) -> (&'a AtomicU64, u32) {
-        channel::listen(self.bell(bell))
     }
 
     /// How often messages were given back.
@@ -302,5 +226,36 @@ impl<'a> Queue<'a> {
 
     fn announce_return(&self) {
         self.word(RETURNED).fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl<'a> AtChannel<'a> for Queue<'a> {
+    #[inline]
+    fn actor(&self) -> &Actor<'a> {
+        &self.actor
+    }
+
+    #[inline]
+    fn slot(&self) -> &'a Slot {
+        self.slot
+    }
+
+    #[inline]
+    fn id(&self) -> ObjectId {
+        self.place.id
+    }
+
+    #[inline]
+    fn bell(&self, bell: ChannelBell) -> &'a AtomicU64 {
+        self.word(match bell {
+            ChannelBell::Items => ITEMS,
+            ChannelBell::Room => ROOM,
+        })
+    }
+
+    fn producers(&self) -> Producers<'a> {
+        let start = self.place.shape.producer(ParticipantId::new(0));
+        let words = &self.words[start..][..self.place.shape.participants as usize];
+        Producers { segment: self.actor.segment, words, opened: self.word(OPENED) }
     }
 }

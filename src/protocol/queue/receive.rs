@@ -1,9 +1,10 @@
 //! Receiving, acknowledging, giving back.
 
-use super::{Queue, QueueBell};
+use super::Queue;
 use crate::error::{Error, Result};
 use crate::layout::queue::{ABOUT, About, EnvelopeWord, HEAD, METADATA, OBJECT, Stage};
 use crate::layout::slot::ObjectId;
+use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::protocol::queue::send::METADATA_BYTES;
 use crate::sync::unmodelled;
 use crate::sync::{Ordering, unmodelled::AtomicU64};
@@ -128,7 +129,7 @@ impl Queue<'_> {
     /// was given back.
     pub(crate) fn is_silent(
         &self,
-        bell: QueueBell,
+        bell: ChannelBell,
         seen: u64,
         source: &Source<'_>,
     ) -> Result<bool> {
@@ -137,8 +138,8 @@ impl Queue<'_> {
         }
         let mut stages = (0..self.place.shape.envelopes).map(|it| self.load_envelope(it));
         Ok(match bell {
-            QueueBell::Room => !stages.any(|word| word.is(Stage::Empty)),
-            QueueBell::Items => {
+            ChannelBell::Room => !stages.any(|word| word.is(Stage::Empty)),
+            ChannelBell::Items => {
                 let is_any_back = self.returned() != seen;
                 let has_some = (is_any_back && stages.any(|word| word.is(Stage::Abandoned)))
                     || self.next()?.is_some();
@@ -195,7 +196,7 @@ impl Queue<'_> {
         if has_object {
             self.finish_ack(taken.envelope, next);
         }
-        self.ring(QueueBell::Room);
+        self.ring(ChannelBell::Room);
         true
     }
 
@@ -220,7 +221,7 @@ impl Queue<'_> {
             return false;
         }
         self.announce_return();
-        self.ring(QueueBell::Items);
+        self.ring(ChannelBell::Items);
         true
     }
 

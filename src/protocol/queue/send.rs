@@ -1,6 +1,6 @@
 //! Sending: an envelope is owned, filled, and named by the ring.
 
-use super::{Queue, QueueBell};
+use super::Queue;
 use crate::actor::Refusal;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -9,6 +9,7 @@ use crate::layout::queue::{
     ABOUT, About, EnvelopeWord, METADATA, METADATA_WORDS, OBJECT, RingWord, Stage, TAIL,
 };
 use crate::layout::slot::{Link, ObjectId, Place, SlotWord, State, VERSION};
+use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::protocol::write::Writing;
 use crate::sync::Ordering;
 use crate::writer::Fill;
@@ -154,6 +155,6 @@ impl Drop for Envelope<'_> {
             object.store(0, Ordering::SeqCst);
         }
         self.queue.change_envelope(self.index, self.word, self.word.at(Stage::Empty));
-        self.queue.ring(QueueBell::Room);
+        self.queue.ring(ChannelBell::Room);
     }
 }

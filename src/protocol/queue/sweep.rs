@@ -18,6 +18,7 @@ use crate::layout::participant::ParticipantId;
 use crate::layout::queue::{EnvelopeWord, OBJECT, RingWord, Stage};
 use crate::layout::slot::ObjectId;
 use crate::participants;
+use crate::protocol::channel::AtChannel;
 use crate::sync::Ordering;
 use crate::sys::lock::Source;
 

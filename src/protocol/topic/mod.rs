@@ -39,7 +39,7 @@ use crate::layout::topic::{
     CURSORS, CursorWord, ITEMS, KIND, MAX_AGE, MAX_BYTES, MAX_CAPACITY, MAX_CURSORS, NO_POSITION,
     OPENED, PARTICIPANTS, PostWord, ROOM, TAIL, TOPIC, TopicShape,
 };
-use crate::protocol::channel::{self, Producers};
+use crate::protocol::channel::{AtChannel, ChannelBell, Producers};
 use crate::protocol::named::{Kind, Noun};
 use crate::protocol::pin::Pin;
 use crate::sync::{AtomicU64, Ordering};
@@ -59,15 +59,6 @@ pub(crate) struct Topic<'a> {
     slot: &'a Slot,
     pub(crate) place: TopicPlace,
     words: &'a [AtomicU64],
-}
-
-/// What is rung when something has changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TopicBell {
-    /// There may be something to receive, or nothing ever any more.
-    Items,
-    /// A cursor has moved, or is gone.
-    Room,
 }
 
 /// Words of the head, which say how large a topic is.
@@ -261,72 +252,36 @@ impl<'a> Topic<'a> {
             self.actor.retire_if(post.slot(), slot, |found| found == word)
         })
     }
+}
 
-    /// Whether it was not evicted.
+impl<'a> AtChannel<'a> for Topic<'a> {
     #[inline]
-    pub(crate) fn is_there(&self) -> bool {
-        SlotWord(self.slot.word.load(Ordering::SeqCst)).is_in(State::Channel, self.place.id)
-    }
-
-    /// Refuses a topic that was evicted.
-    #[inline]
-    pub(crate) fn expect_there(&self) -> Result<()> {
-        if self.is_there() { Ok(()) } else { Err(self.gone()) }
-    }
-
-    #[cold]
-    fn gone(&self) -> Error {
-        Error::NotFound { key: self.actor.key(self.place.id) }
-    }
-
-    pub(in crate::protocol) fn producers(&self) -> Producers<'a> {
-        let shape = &self.place.shape;
-        let words = &self.words[shape.producers()..][..shape.participants as usize];
-        Producers { segment: self.actor.segment, words, opened: self.word(OPENED) }
-    }
-
-    /// Counts a publisher of this participant's.
-    pub(crate) fn add_producer(&self) {
-        self.producers().add(self.actor.me);
-    }
-
-    /// Counts one down; the last one's end is the end of the stream.
-    pub(crate) fn remove_producer(&self) {
-        // Whoever waits for the end sees that nobody publishes, or is woken.
-        if self.producers().remove(self.actor.me) {
-            self.ring(TopicBell::Items);
-        }
-    }
-
-    /// Whether somebody published, and nobody does any more: then what a look finds from now on is all there is.
-    pub(crate) fn has_no_producer(&self) -> bool {
-        self.producers().are_none_left()
+    fn actor(&self) -> &Actor<'a> {
+        &self.actor
     }
 
     #[inline]
-    fn bell(&self, bell: TopicBell) -> &'a AtomicU64 {
+    fn slot(&self) -> &'a Slot {
+        self.slot
+    }
+
+    #[inline]
+    fn id(&self) -> ObjectId {
+        self.place.id
+    }
+
+    #[inline]
+    fn bell(&self, bell: ChannelBell) -> &'a AtomicU64 {
         self.word(match bell {
-            TopicBell::Items => ITEMS,
-            TopicBell::Room => ROOM,
+            ChannelBell::Items => ITEMS,
+            ChannelBell::Room => ROOM,
         })
     }
 
-    /// Wakes those who sleep on a bell, if there are some.
-    #[inline]
-    pub(crate) fn ring(&self, bell: TopicBell) {
-        channel::ring(self.bell(bell));
-    }
-
-    /// Wakes everybody, whatever the bells hold.
-    pub(super) fn ring_all(&self) {
-        for bell in [TopicBell::Items, TopicBell::Room] {
-            channel::ring_whatever(self.bell(bell));
-        }
-    }
-
-    /// Z1: what to sleep on, and as long as it is what.
-    pub(crate) fn listen(&self, bell: TopicBell) -> (&'a AtomicU64, u32) {
-        channel::listen(self.bell(bell))
+    fn producers(&self) -> Producers<'a> {
+        let shape = &self.place.shape;
+        let words = &self.words[shape.producers()..][..shape.participants as usize];
+        Producers { segment: self.actor.segment, words, opened: self.word(OPENED) }
     }
 }
 

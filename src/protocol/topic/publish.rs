@@ -1,11 +1,12 @@
 //! Publishing: an object that is READY, and then named by the ring.
 
-use super::{Topic, TopicBell};
+use super::Topic;
 use crate::actor::Refusal;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::layout::slot::{Link, MESSAGE, ObjectId, Place, Slot, SlotWord, State, VERSION};
 use crate::layout::topic::{NO_POSITION, PostWord};
+use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::sync::Ordering;
 use crate::writer::{BlockWriter, Fill};
 
@@ -126,7 +127,7 @@ impl Unpublished<'_> {
 
     /// P10, after which nobody takes it back.
     pub(crate) fn announce(self) {
-        self.topic.ring(TopicBell::Items);
+        self.topic.ring(ChannelBell::Items);
         std::mem::forget(self);
     }
 }

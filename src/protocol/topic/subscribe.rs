@@ -1,10 +1,11 @@
 //! Joining, receiving, leaving.
 
+use super::Topic;
 use super::publish::Note;
-use super::{Topic, TopicBell};
 use crate::error::{Error, Result};
 use crate::layout::slot::{ObjectId, SlotWord};
 use crate::layout::topic::{CursorWord, PostWord};
+use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::protocol::pin::Pin;
 use crate::sync::Ordering;
 use crate::sys::clock;
@@ -59,7 +60,7 @@ impl<'a> Topic<'a> {
                     return Err(error);
                 }
             }
-            self.ring(TopicBell::Room);
+            self.ring(ChannelBell::Room);
         }
         // What it asked for and is gone, it has missed.
         let missed = match start {
@@ -128,7 +129,7 @@ impl<'a> Topic<'a> {
 
     fn free_cursor(&self, cursor: u32) {
         self.word(self.place.shape.cursor(cursor)).store(0, Ordering::SeqCst);
-        self.ring(TopicBell::Room);
+        self.ring(ChannelBell::Room);
     }
 
     /// The next message, if there is one.
@@ -238,13 +239,23 @@ impl<'a> Topic<'a> {
         cursor.position = next;
         if let Some(place) = cursor.place {
             self.set_cursor(place, next);
-            self.ring(TopicBell::Room);
+            self.ring(ChannelBell::Room);
         }
     }
 
     /// Whether everything that is published is received, or lost.
     pub(crate) fn is_at_end(&self, cursor: &Cursor) -> Result<bool> {
         Ok(self.find_tail()?.0 <= cursor.position)
+    }
+
+    /// Z2 for another, who has looked before: whether it is in vain to look again. `wanted` is the position that a subscriber
+    /// wants next.
+    pub(crate) fn is_silent(&self, bell: ChannelBell, wanted: u64) -> Result<bool> {
+        Ok(self.is_there()
+            && match bell {
+                ChannelBell::Room => !self.has_room()?,
+                ChannelBell::Items => self.find_tail()?.0 <= wanted && !self.has_no_producer(),
+            })
     }
 
     /// Pins the message of a position, if it is there.

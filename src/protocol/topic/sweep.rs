@@ -15,6 +15,7 @@ use crate::layout::participant::ParticipantId;
 use crate::layout::slot::{MESSAGE, Place, Slot, SlotWord, State, VERSION};
 use crate::layout::topic::{NO_POSITION, PostWord};
 use crate::participants;
+use crate::protocol::channel::AtChannel;
 use crate::sync::Ordering;
 use crate::sys::lock::Source;
 

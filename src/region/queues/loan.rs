@@ -8,7 +8,8 @@ use super::{Letter, Patience, QueueSender, too_much_metadata};
 use crate::actor::Refusal;
 use crate::error::{Error, Result};
 use crate::layout::block::BlockRef;
-use crate::protocol::queue::{Envelope, METADATA_BYTES, QueueBell};
+use crate::protocol::channel::{AtChannel, ChannelBell};
+use crate::protocol::queue::{Envelope, METADATA_BYTES};
 use crate::protocol::write::Writing;
 
 /// An envelope, and where its message is made; dropped unsent, both are given back.
@@ -67,7 +68,7 @@ impl<'a> QueueLoan<'a> {
             envelope.publish(writing, len as u64);
         }
         envelope.send(u32::try_from(len).unwrap_or(u32::MAX), metadata)?;
-        queue.ring(QueueBell::Items);
+        queue.ring(ChannelBell::Items);
         Ok(())
     }
 

@@ -21,7 +21,8 @@ use crate::key::Key;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::ObjectId;
 use crate::names;
-use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueueBell, QueuePlace, Taken};
+use crate::protocol::channel::{AtChannel, ChannelBell};
+use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueuePlace, Taken};
 use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
@@ -231,7 +232,7 @@ impl QueueSender {
             None => self.put(&envelope, size, fill)?,
         };
         envelope.send(u32::try_from(len).unwrap_or(u32::MAX), letter.metadata)?;
-        queue.ring(QueueBell::Items);
+        queue.ring(ChannelBell::Items);
         Ok(())
     }
 
@@ -242,7 +243,7 @@ impl QueueSender {
             queue.expect_there()?;
             Ok(queue.own_envelope(self.cursor.load(Ordering::Relaxed)))
         };
-        match self.handle.wait_until(QueueBell::Room, patience, look)? {
+        match self.handle.wait_until(ChannelBell::Room, patience, look)? {
             Some(envelope) => {
                 self.cursor.store(envelope.index, Ordering::Relaxed);
                 Ok(envelope)
@@ -313,7 +314,7 @@ impl QueueReceiver {
     pub(crate) fn receive(&self, patience: &Patience) -> Result<Received> {
         let queue = self.handle.queue()?;
         let look = || self.look(&queue);
-        match self.handle.wait_until(QueueBell::Items, patience, look)? {
+        match self.handle.wait_until(ChannelBell::Items, patience, look)? {
             Some(Found::Message(taken)) => {
                 Delivery::new(&self.handle, taken).map(Received::Message)
             }
@@ -358,7 +359,7 @@ impl QueueReceiver {
         patience: &Patience,
         look: impl FnMut() -> Result<Option<R>>,
     ) -> Result<Option<R>> {
-        self.handle.wait_until(QueueBell::Room, patience, look)
+        self.handle.wait_until(ChannelBell::Room, patience, look)
     }
 
     /// Whether there is a message, received or not, or one that is just being sent.
@@ -374,7 +375,7 @@ impl QueueReceiver {
     /// Wakes whoever waits for room, though there is none.
     pub(crate) fn ring_room(&self) {
         if let Ok(queue) = self.handle.queue() {
-            queue.ring(QueueBell::Room);
+            queue.ring(ChannelBell::Room);
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{QueueHandle, WaitPolicy};
 use crate::error::Result;
-use crate::protocol::queue::QueueBell;
+use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::region::attachment::Attachment;
 use crate::region::promises::SLICE;
 use crate::region::reap;
@@ -34,7 +34,7 @@ impl QueueHandle {
     #[inline]
     pub(super) fn wait_until<R>(
         &self,
-        bell: QueueBell,
+        bell: ChannelBell,
         patience: &Patience,
         look: impl FnMut() -> Result<Option<R>>,
     ) -> Result<Option<R>> {

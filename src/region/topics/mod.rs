@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
 use crate::key::Key;
+use crate::layout::slot::ObjectId;
 use crate::layout::topic::NO_POSITION;
 use crate::names;
+use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::protocol::topic::{
-    Cursor, METADATA_BYTES, Note, Post, Start, Topic, TopicBell, TopicPlace, Unpublished, Window,
+    Cursor, METADATA_BYTES, Note, Post, Start, Topic, TopicPlace, Unpublished, Window,
 };
 use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
@@ -26,8 +28,7 @@ use crate::writer::{BlockWriter, Fill};
 
 /// A topic that one process has pinned.
 #[derive(Debug)]
-struct TopicHandle {
-    region: Region,
+pub(super) struct TopicHandle {
     pinned: Pinned,
     place: TopicPlace,
     owner: Owner,
@@ -86,8 +87,7 @@ impl Region {
         let found = actor.pin_topic(id).map_err(|error| with_key(error, key))?;
         let (pin, topic) = found.ok_or(Error::NotFound { key })?;
         let place = topic.place;
-        let pinned = Pinned::new(self.attachment, pin)?;
-        Ok(TopicHandle { region: self.clone(), pinned, place, owner })
+        Ok(TopicHandle { pinned: Pinned::new(self.attachment, pin)?, place, owner })
     }
 
     /// This process as one that publishes to a topic.
@@ -98,7 +98,7 @@ impl Region {
     ) -> Result<TopicPublisher> {
         let handle = self.topic_handle(key, fingerprint)?;
         handle.topic()?.add_producer();
-        Ok(TopicPublisher { handle, window: Mutex::default() })
+        Ok(TopicPublisher { region: self.clone(), handle, window: Mutex::default() })
     }
 
     /// This process as one that receives all that is published to a topic from somewhere on.
@@ -132,7 +132,7 @@ impl Region {
         }
         let most = handle.place.shape.cursors;
         let cursor = cursor.ok_or(Error::TooManySubscribers { key, most })?;
-        Ok(TopicSubscriber { handle, cursor })
+        Ok(TopicSubscriber { region: self.clone(), handle, cursor })
     }
 
     /// Drops what a topic is not to keep; how many messages.
@@ -145,9 +145,18 @@ impl Region {
 impl TopicHandle {
     /// The topic, for this process; an error in a forked child.
     #[inline]
-    fn topic(&self) -> Result<Topic<'_>> {
+    pub(super) fn topic(&self) -> Result<Topic<'_>> {
         let actor = self.owner.actor(self.pinned.attachment(), "handle of a topic")?;
         actor.at_topic(self.place, self.pinned.slot())
+    }
+
+    /// The same, pinned once more.
+    pub(super) fn again(&self) -> Result<Self> {
+        Ok(Self { pinned: self.pinned.again()?, place: self.place, owner: self.owner })
+    }
+
+    pub(super) fn id(&self) -> ObjectId {
+        self.place.id
     }
 
     fn key(&self) -> Key {
@@ -158,7 +167,7 @@ impl TopicHandle {
     #[inline]
     fn wait_until<R>(
         &self,
-        bell: TopicBell,
+        bell: ChannelBell,
         patience: &Patience,
         look: impl FnMut() -> Result<Option<R>>,
     ) -> Result<Option<R>> {
@@ -169,7 +178,8 @@ impl TopicHandle {
 /// A publisher.
 #[derive(Debug)]
 pub(crate) struct TopicPublisher {
-    handle: TopicHandle,
+    pub(super) region: Region,
+    pub(super) handle: TopicHandle,
     /// What it knows of lengths; where bytes are not limited, nothing.
     window: Mutex<Window>,
 }
@@ -196,8 +206,7 @@ impl TopicPublisher {
             note.write(out);
             Ok(())
         };
-        let region = &self.handle.region;
-        let message = region.relieved(guess, |_| topic.write_message(guess, &mut fill))?;
+        let message = self.region.relieved(guess, |_| topic.write_message(guess, &mut fill))?;
         self.send(&topic, message, &left)?.ok_or_else(|| self.refuse(patience))
     }
 
@@ -213,7 +222,7 @@ impl TopicPublisher {
             topic.expect_there()?;
             Ok(topic.has_room()?.then_some(()))
         };
-        match self.handle.wait_until(TopicBell::Room, patience, look)? {
+        match self.handle.wait_until(ChannelBell::Room, patience, look)? {
             Some(()) => {
                 let left = |limit: Duration| limit.saturating_sub(started.elapsed());
                 Ok(Patience { limit: patience.limit.map(left), ..*patience })
@@ -233,7 +242,7 @@ impl TopicPublisher {
             topic.expect_there()?;
             message.try_publish()
         };
-        let found = self.handle.wait_until(TopicBell::Room, patience, look)?;
+        let found = self.handle.wait_until(ChannelBell::Room, patience, look)?;
         let Some(position) = found else { return Ok(None) };
         message.announce();
         let shape = &topic.place.shape;
@@ -273,7 +282,8 @@ impl Drop for TopicPublisher {
 /// A subscriber.
 #[derive(Debug)]
 pub(crate) struct TopicSubscriber {
-    handle: TopicHandle,
+    pub(super) region: Region,
+    pub(super) handle: TopicHandle,
     cursor: Cursor,
 }
 
@@ -335,7 +345,7 @@ impl TopicSubscriber {
             let post = topic.receive(cursor)?;
             Ok(Some(post.map_or(Found::End, Found::Message)))
         };
-        match self.handle.wait_until(TopicBell::Items, patience, look)? {
+        match self.handle.wait_until(ChannelBell::Items, patience, look)? {
             Some(Found::Message(post)) => {
                 let missed = post.missed;
                 let received = ReceivedPost::new(self.handle.pinned.attachment(), post);
@@ -374,6 +384,12 @@ impl TopicSubscriber {
 
     pub(crate) fn key(&self) -> Key {
         self.handle.key()
+    }
+
+    /// Refuses a forked child.
+    #[inline]
+    pub(crate) fn expect_mine(&self) -> Result<()> {
+        self.handle.topic().map(drop)
     }
 }
 

@@ -7,11 +7,12 @@ use crate::actor::Actor;
 use crate::error::Result;
 use crate::layout::slot::ObjectId;
 use crate::protocol::bell::listen;
-use crate::protocol::queue::QueueBell;
+use crate::protocol::channel::{self, AtChannel, ChannelBell};
 use crate::region::Region;
 use crate::region::queues::QueueHandle;
-use crate::sync::AtomicU32;
+use crate::region::topics::TopicHandle;
 use crate::sync::unmodelled::{AtomicBool, Ordering};
+use crate::sync::{AtomicU32, AtomicU64};
 use crate::sys::futex::Awaited;
 
 /// Which bell, of all regions.
@@ -20,7 +21,7 @@ pub(super) type Name = (u64, Which);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Which {
     OfSlots(usize),
-    OfQueue(ObjectId, QueueBell),
+    OfChannel(ObjectId, ChannelBell),
 }
 
 /// A bell of a region that somebody listens to.
@@ -32,10 +33,32 @@ pub(super) struct Bell {
     pub(super) watched: Vec<Watched>,
 }
 
-/// Where it is: among those of the region, or in a queue, which is pinned for it.
+/// Where it is: among those of the region, or in a channel, which is pinned for it.
 enum Place {
     OfSlots(usize),
-    OfQueue(QueueHandle, QueueBell),
+    OfChannel(ChannelHandle, ChannelBell),
+}
+
+/// A channel that this process has pinned.
+pub(super) enum ChannelHandle {
+    Queue(QueueHandle),
+    Topic(TopicHandle),
+}
+
+impl ChannelHandle {
+    fn id(&self) -> ObjectId {
+        match self {
+            Self::Queue(queue) => queue.id(),
+            Self::Topic(topic) => topic.id(),
+        }
+    }
+
+    fn bell(&self, bell: ChannelBell) -> Result<&AtomicU64> {
+        match self {
+            Self::Queue(queue) => queue.queue().map(|queue| queue.bell(bell)),
+            Self::Topic(topic) => topic.topic().map(|topic| topic.bell(bell)),
+        }
+    }
 }
 
 /// A bell without a handle of its region.
@@ -52,7 +75,8 @@ pub(super) enum Until {
     Answered(ObjectId),
     /// A variable has a version with a higher number than that.
     ChangedSince(ObjectId, u64),
-    /// The queue has what its bell is rung for: `seen` is what a receiver knows of messages that were given back.
+    /// The channel has what its bell is rung for: `seen` is what a receiver knows of messages that were given back, or the
+    /// position that a subscriber wants.
     Rung { seen: u64 },
 }
 
@@ -93,15 +117,15 @@ impl Bell {
         Self { region: region.clone(), place, heard: 0, watched: Vec::new() }
     }
 
-    pub(super) fn of_queue(region: &Region, queue: QueueHandle, bell: QueueBell) -> Self {
-        let place = Place::OfQueue(queue, bell);
+    pub(super) fn of_channel(region: &Region, channel: ChannelHandle, bell: ChannelBell) -> Self {
+        let place = Place::OfChannel(channel, bell);
         Self { region: region.clone(), place, heard: 0, watched: Vec::new() }
     }
 
     pub(super) fn name(&self) -> Name {
         let which = match &self.place {
             Place::OfSlots(bell) => Which::OfSlots(*bell),
-            Place::OfQueue(queue, bell) => Which::OfQueue(queue.id(), *bell),
+            Place::OfChannel(channel, bell) => Which::OfChannel(channel.id(), *bell),
         };
         (self.region.id(), which)
     }
@@ -114,7 +138,7 @@ impl Bell {
     pub(super) fn word(&self) -> Result<Awaited> {
         Ok(match &self.place {
             Place::OfSlots(bell) => Awaited::shared(self.slots(*bell), self.heard),
-            Place::OfQueue(queue, bell) => Awaited::low(queue.queue()?.bell(*bell), self.heard),
+            Place::OfChannel(channel, bell) => Awaited::low(channel.bell(*bell)?, self.heard),
         })
     }
 
@@ -126,15 +150,18 @@ impl Bell {
     pub(super) fn listen(&self) -> Result<u32> {
         Ok(match &self.place {
             Place::OfSlots(bell) => listen(self.slots(*bell)),
-            Place::OfQueue(queue, bell) => queue.queue()?.listen(*bell).1,
+            Place::OfChannel(channel, bell) => channel::listen(channel.bell(*bell)?).1,
         })
     }
 
     /// Z2, and what is not to be found out is not waited for.
     pub(super) fn is_awaited(&self, until: Until) -> Result<bool> {
         match (&self.place, until) {
-            (Place::OfQueue(queue, bell), Until::Rung { seen }) => {
+            (Place::OfChannel(ChannelHandle::Queue(queue), bell), Until::Rung { seen }) => {
                 queue.queue()?.is_silent(*bell, seen, &self.region.attachment.source())
+            }
+            (Place::OfChannel(ChannelHandle::Topic(topic), bell), Until::Rung { seen }) => {
+                topic.topic()?.is_silent(*bell, seen)
             }
             _ => Ok(until.is_awaited(&self.region.attachment.actor()?)),
         }

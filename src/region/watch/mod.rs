@@ -1,4 +1,5 @@
-//! Being told of promises and of changes of variables without sleeping on them: the wakers of futures, and the thread that calls them.
+//! Being told of promises, of changes of variables, and of channels without sleeping on them: the wakers of futures, and the thread
+//! that calls them.
 //!
 //! One thread of this process listens to the bells of every promise that somebody watches, in all regions, with one
 //! system call (`futex_waitv`; where the kernel has none, it looks every millisecond). It takes 127 bells; for more there
@@ -13,6 +14,9 @@
 mod bell;
 mod roster;
 mod sleeper;
+mod told;
+
+pub(crate) use told::Told;
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -22,10 +26,10 @@ use crate::error::Result;
 use crate::key::Key;
 use crate::layout::slot::ObjectId;
 use crate::protocol::bell::bell_of;
-use crate::protocol::queue::QueueBell;
-use crate::region::watch::bell::{Bell, Until, Watched};
+use crate::protocol::channel::ChannelBell;
+use crate::region::watch::bell::{Bell, ChannelHandle, Until, Watched};
 use crate::region::watch::roster::{Place, Timer, lock};
-use crate::region::{QueueReceiver, QueueSender, Region};
+use crate::region::{QueueReceiver, QueueSender, Region, TopicPublisher, TopicSubscriber};
 use crate::sync::unmodelled::{AtomicBool, Ordering};
 
 /// Has a waker called until it is dropped. One of the parent's does nothing in a forked child.
@@ -61,7 +65,8 @@ impl Region {
 impl QueueReceiver {
     /// Has `waker` called once, when there is a message, or will be none any more, or no queue; `None`: it is so already.
     pub(crate) fn watch(&self, waker: &Waker) -> Result<Option<Watch>> {
-        let bell = Bell::of_queue(&self.region, self.handle.again()?, QueueBell::Items);
+        let queue = ChannelHandle::Queue(self.handle.again()?);
+        let bell = Bell::of_channel(&self.region, queue, ChannelBell::Items);
         Watch::at(bell, Until::Rung { seen: self.seen() }, waker)
     }
 }
@@ -69,7 +74,26 @@ impl QueueReceiver {
 impl QueueSender {
     /// Has `waker` called once, when there is room, or no queue; `None`: it is so already.
     pub(crate) fn watch(&self, waker: &Waker) -> Result<Option<Watch>> {
-        let bell = Bell::of_queue(&self.region, self.handle.again()?, QueueBell::Room);
+        let queue = ChannelHandle::Queue(self.handle.again()?);
+        let bell = Bell::of_channel(&self.region, queue, ChannelBell::Room);
+        Watch::at(bell, Until::Rung { seen: 0 }, waker)
+    }
+}
+
+impl TopicSubscriber {
+    /// Has `waker` called once, when there is a message, or will be none any more, or no topic; `None`: it is so already.
+    pub(crate) fn watch(&self, waker: &Waker) -> Result<Option<Watch>> {
+        let topic = ChannelHandle::Topic(self.handle.again()?);
+        let bell = Bell::of_channel(&self.region, topic, ChannelBell::Items);
+        Watch::at(bell, Until::Rung { seen: self.position() }, waker)
+    }
+}
+
+impl TopicPublisher {
+    /// Has `waker` called once, when nobody holds a publisher back, or there is no topic; `None`: it is so already.
+    pub(crate) fn watch(&self, waker: &Waker) -> Result<Option<Watch>> {
+        let topic = ChannelHandle::Topic(self.handle.again()?);
+        let bell = Bell::of_channel(&self.region, topic, ChannelBell::Room);
         Watch::at(bell, Until::Rung { seen: 0 }, waker)
     }
 }
