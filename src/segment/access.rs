@@ -95,6 +95,12 @@ impl Segment {
         prefetch_for_write(data.wrapping_add((block.offset() + at) as usize));
     }
 
+    /// The same for a line with a word of a queue.
+    #[inline(always)]
+    pub(crate) fn prefetch_word(&self, word: &AtomicU64) {
+        prefetch_for_write(std::ptr::from_ref(word).cast());
+    }
+
     /// Starts fetching a line of a block that is about to be viewed.
     #[inline(always)]
     pub(crate) fn prefetch_to_view(&self, block: BlockRef, at: u64) {

@@ -152,7 +152,7 @@ impl Queue<'_> {
     #[inline]
     pub(crate) fn contents(&self, taken: &Taken) -> Result<Contents> {
         let shape = &self.place.shape;
-        let object = self.word(shape.envelope(taken.envelope, OBJECT)).load(Ordering::Relaxed);
+        let object = self.field(taken.envelope, OBJECT).load(Ordering::Relaxed);
         if let Some(object) = ObjectId::from_word(object) {
             return Ok(Contents::Object(object));
         }
@@ -161,28 +161,37 @@ impl Queue<'_> {
             let what = format!("a message of {len} bytes in an envelope of {}", shape.inline);
             return Err(Error::corrupt(what));
         }
-        Ok(Contents::Inline { at: shape.inline_at(taken.envelope), len: len.into() })
+        Ok(Contents::Inline { at: self.inline_at(taken.envelope), len: len.into() })
     }
 
+    #[inline]
     fn about(&self, taken: &Taken) -> About {
-        About(self.word(self.place.shape.envelope(taken.envelope, ABOUT)).load(Ordering::Relaxed))
+        About(self.field(taken.envelope, ABOUT).load(Ordering::Relaxed))
     }
 
     /// What was sent with it.
+    #[inline]
     pub(crate) fn metadata(&self, taken: &Taken) -> ([u8; METADATA_BYTES], usize) {
         let mut bytes = [0; METADATA_BYTES];
         let len = usize::from(self.about(taken).metadata()).min(METADATA_BYTES);
-        for (at, part) in bytes.chunks_mut(8).take(len.div_ceil(8)).enumerate() {
-            let word = self.place.shape.envelope(taken.envelope, METADATA + at);
-            part.copy_from_slice(&self.word(word).load(Ordering::Relaxed).to_le_bytes());
+        if len != 0 {
+            self.copy_metadata(taken, &mut bytes[..len.next_multiple_of(8)]);
         }
         (bytes, len)
+    }
+
+    #[inline(never)]
+    fn copy_metadata(&self, taken: &Taken, bytes: &mut [u8]) {
+        for (at, part) in bytes.chunks_mut(8).enumerate() {
+            let word = self.field(taken.envelope, METADATA + at).load(Ordering::Relaxed);
+            part.copy_from_slice(&word.to_le_bytes());
+        }
     }
 
     /// A1 to A5; `false`: it is not this participant's.
     #[inline]
     pub(crate) fn acknowledge(&self, taken: &Taken) -> bool {
-        let object = self.word(self.place.shape.envelope(taken.envelope, OBJECT));
+        let object = self.field(taken.envelope, OBJECT);
         let has_object = object.load(Ordering::Relaxed) != 0;
         let next = if has_object {
             taken.word.at(Stage::Acked).owned_by(self.actor.me)
@@ -207,7 +216,7 @@ impl Queue<'_> {
 
     /// Evicts what an envelope names and nobody needs any more: the object of a message, a promise of a ledger.
     pub(super) fn evict_object(&self, envelope: u32) {
-        let object = self.word(self.place.shape.envelope(envelope, OBJECT));
+        let object = self.field(envelope, OBJECT);
         if let Some(id) = ObjectId::from_word(object.load(Ordering::SeqCst)) {
             self.actor.evict_named(id);
             object.store(0, Ordering::SeqCst);

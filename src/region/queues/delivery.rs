@@ -1,17 +1,17 @@
 //! A message that was received: its bytes, until it is acknowledged or given back.
 
-use super::{Owner, QueueHandle};
+use std::sync::Arc;
+
+use super::QueueHandle;
 use crate::error::{Error, Result};
-use crate::protocol::queue::{Contents, METADATA_BYTES, Queue, QueuePlace, Taken};
+use crate::protocol::queue::{Contents, METADATA_BYTES, Queue, Taken};
 use crate::region::pinned::{Lent, Pinned};
 
 /// A message of this process's. Dropped, it is given back.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    /// The queue.
-    pinned: Pinned,
-    place: QueuePlace,
-    owner: Owner,
+    /// The receiver's, which pins the queue for as long as any of them has it.
+    handle: Arc<QueueHandle>,
     taken: Taken,
     is_over: bool,
 }
@@ -27,30 +27,24 @@ pub(crate) enum MessageBytes {
 
 impl Delivery {
     #[inline]
-    pub(super) fn new(handle: &QueueHandle, taken: Taken) -> Result<Self> {
-        let (place, owner) = (handle.place, handle.owner);
-        match handle.pinned.again() {
-            Ok(pinned) => Ok(Self { pinned, place, owner, taken, is_over: false }),
-            Err(error) => {
-                handle.queue()?.give_back(&taken);
-                Err(error)
-            }
-        }
+    pub(super) fn new(handle: &Arc<QueueHandle>, taken: Taken) -> Self {
+        Self { handle: handle.clone(), taken, is_over: false }
     }
 
-    #[inline]
-    fn queue(&self) -> Result<Queue<'_>> {
-        let actor = self.owner.actor(self.pinned.attachment(), "message")?;
-        actor.at_queue(self.place, self.pinned.slot())
+    #[inline(always)]
+    fn queue(&self) -> Result<&Queue<'_>> {
+        self.handle.queue_for("message")
     }
 
     /// Where its bytes are.
     #[inline]
     pub(crate) fn bytes(&self) -> Result<MessageBytes> {
         match self.queue()?.contents(&self.taken)? {
-            Contents::Inline { at, len } => self.pinned.lend((at, len)).map(MessageBytes::Inline),
+            Contents::Inline { at, len } => {
+                self.handle.pinned.lend((at, len)).map(MessageBytes::Inline)
+            }
             Contents::Object(id) => {
-                let attachment = self.pinned.attachment();
+                let attachment = self.handle.attachment();
                 let pin = attachment.actor()?.pin(id)?;
                 let gone = || Error::corrupt(format!("a message's object {id:?} is gone"));
                 Pinned::new(attachment, pin.ok_or_else(gone)?).map(MessageBytes::Object)
@@ -59,6 +53,7 @@ impl Delivery {
     }
 
     /// What was sent with it.
+    #[inline]
     pub(crate) fn metadata(&self) -> Result<([u8; METADATA_BYTES], usize)> {
         Ok(self.queue()?.metadata(&self.taken))
     }
@@ -76,7 +71,7 @@ impl Delivery {
     /// Whether this process received it: a forked child did not.
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {
-        self.owner.is_this_process(self.pinned.attachment())
+        self.handle.is_mine()
     }
 
     /// Says that nobody needs it any more.

@@ -14,6 +14,8 @@ pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
 pub(super) use wait::wait_until;
 
+use std::sync::Arc;
+
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -21,19 +23,20 @@ use crate::key::Key;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::ObjectId;
 use crate::names;
-use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueueBell, QueuePlace, Taken};
+use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueueBell, Taken};
 use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
 use crate::region::{Region, reap};
-use crate::sync::unmodelled::{AtomicU32, AtomicU64, Ordering};
-use crate::writer::Fill;
+use crate::sync::unmodelled::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::writer::{BlockWriter, Fill};
 
 /// A queue that one process has pinned.
 #[derive(Debug)]
 pub(super) struct QueueHandle {
     pinned: Pinned,
-    place: QueuePlace,
+    /// It is where it is for as long as it is pinned, and for the owner only: in a forked child it is elsewhere.
+    queue: Queue<'static>,
     owner: Owner,
 }
 
@@ -136,8 +139,7 @@ impl Region {
         actor.expect_queue(id, fingerprint)?;
         let found = actor.pin_queue(id).map_err(|error| with_key(error, key))?;
         let (pin, queue) = found.ok_or(Error::NotFound { key })?;
-        let place = queue.place;
-        Ok(QueueHandle { pinned: Pinned::new(self.attachment, pin)?, place, owner })
+        Ok(QueueHandle { queue, pinned: Pinned::new(self.attachment, pin)?, owner })
     }
 
     /// This process as one that produces for a queue.
@@ -145,9 +147,10 @@ impl Region {
         let handle = self.queue_handle(key, fingerprint)?;
         handle.queue()?.add_producer();
         // Each begins elsewhere, so that they do not all try the same one.
-        let (envelopes, me) = (handle.place.shape.envelopes, handle.owner.me.index());
+        let (envelopes, me) = (handle.queue.place.shape.envelopes, handle.owner.me.index());
         let first = (u64::from(me) * u64::from(envelopes) / 16 % u64::from(envelopes)) as u32;
-        Ok(QueueSender { region: self.clone(), handle, cursor: AtomicU32::new(first) })
+        let (cursor, outgrown) = (AtomicU32::new(first), AtomicBool::new(false));
+        Ok(QueueSender { region: self.clone(), handle, cursor, outgrown })
     }
 
     /// This process as one that receives from a queue.
@@ -156,7 +159,7 @@ impl Region {
         key: Key,
         fingerprint: Fingerprint,
     ) -> Result<QueueReceiver> {
-        let handle = self.queue_handle(key, fingerprint)?;
+        let handle = Arc::new(self.queue_handle(key, fingerprint)?);
         Ok(QueueReceiver { region: self.clone(), handle, seen: AtomicU64::new(0) })
     }
 }
@@ -168,19 +171,33 @@ impl QueueHandle {
     }
 
     /// The queue, for this process; an error in a forked child.
-    #[inline]
-    pub(super) fn queue(&self) -> Result<Queue<'_>> {
-        let actor = self.owner.actor(self.attachment(), "handle of a queue")?;
-        actor.at_queue(self.place, self.pinned.slot())
+    #[inline(always)]
+    pub(super) fn queue(&self) -> Result<&Queue<'_>> {
+        self.queue_for("handle of a queue")
+    }
+
+    /// The same for a token of this process's.
+    #[inline(always)]
+    fn queue_for(&self, token: &'static str) -> Result<&Queue<'_>> {
+        if self.is_mine() {
+            Ok(&self.queue)
+        } else {
+            Err(self.owner.not_mine(self.attachment(), token))
+        }
+    }
+
+    #[inline(always)]
+    fn is_mine(&self) -> bool {
+        self.owner.is_this_process(self.attachment())
     }
 
     /// The same, pinned once more.
     pub(super) fn again(&self) -> Result<Self> {
-        Ok(Self { pinned: self.pinned.again()?, place: self.place, owner: self.owner })
+        Ok(Self { pinned: self.pinned.again()?, queue: self.queue, owner: self.owner })
     }
 
     pub(super) fn id(&self) -> ObjectId {
-        self.place.id
+        self.queue.place.id
     }
 
     fn key(&self) -> Key {
@@ -203,28 +220,43 @@ pub(crate) struct QueueSender {
     pub(super) handle: QueueHandle,
     /// The envelope that was owned last: it may well be empty again.
     cursor: AtomicU32,
+    /// Whether the last message that was to lie in the queue itself proved too large for it.
+    outgrown: AtomicBool,
 }
 
 impl QueueSender {
+    /// Whether a message of about so many bytes is likely to lie in the queue itself: then nobody need guess better.
+    #[inline]
+    pub(crate) fn is_small(&self, size: usize) -> bool {
+        let inline = self.handle.queue.place.shape.inline as usize;
+        size <= inline && !self.outgrown.load(Ordering::Relaxed)
+    }
+
     /// Sends what `fill` writes.
     #[inline]
-    pub(crate) fn send(
+    pub(crate) fn send<F>(
         &self,
         letter: Letter<'_>,
         patience: &Patience,
-        fill: &mut Fill<'_>,
-    ) -> Result<()> {
+        fill: &mut F,
+    ) -> Result<()>
+    where
+        F: FnMut(&mut BlockWriter<'_>) -> Result<()>,
+    {
         if letter.metadata.len() > METADATA_BYTES {
             return Err(too_much_metadata(letter.metadata.len()));
         }
         let queue = self.handle.queue()?;
-        let envelope = self.own_envelope(&queue, patience)?;
+        let envelope = self.own_envelope(queue, patience)?;
         let inline = queue.place.shape.inline as usize;
         let mut size = letter.size;
         let mut len = None;
         if letter.may_be_inline && size <= inline {
             size = envelope.fill(fill)?;
             len = (size <= inline).then_some(size as u64);
+            if len.is_none() != self.outgrown.load(Ordering::Relaxed) {
+                self.outgrown.store(len.is_none(), Ordering::Relaxed);
+            }
         }
         let len = match len {
             Some(len) => len,
@@ -236,7 +268,11 @@ impl QueueSender {
     }
 
     #[inline]
-    fn own_envelope<'a>(&'a self, queue: &Queue<'a>, patience: &Patience) -> Result<Envelope<'a>> {
+    fn own_envelope<'a>(
+        &'a self,
+        queue: &'a Queue<'a>,
+        patience: &Patience,
+    ) -> Result<Envelope<'a>> {
         queue.prefetch_for_send(self.cursor.load(Ordering::Relaxed));
         let look = || {
             queue.expect_there()?;
@@ -253,7 +289,7 @@ impl QueueSender {
 
     #[cold]
     fn refuse(&self, patience: &Patience) -> Error {
-        let (key, capacity) = (self.handle.key(), self.handle.place.shape.envelopes);
+        let (key, capacity) = (self.handle.key(), self.handle.queue.place.shape.envelopes);
         match patience.waited() {
             Some(waited) => Error::TimedOut { key, waited },
             None => Error::Full { key, capacity },
@@ -287,7 +323,7 @@ impl Drop for QueueSender {
 #[derive(Debug)]
 pub(crate) struct QueueReceiver {
     pub(super) region: Region,
-    pub(super) handle: QueueHandle,
+    pub(super) handle: Arc<QueueHandle>,
     /// What it knows of messages that were given back.
     seen: AtomicU64,
 }
@@ -312,10 +348,10 @@ impl QueueReceiver {
     #[inline]
     pub(crate) fn receive(&self, patience: &Patience) -> Result<Received> {
         let queue = self.handle.queue()?;
-        let look = || self.look(&queue);
+        let look = || self.look(queue);
         match self.handle.wait_until(QueueBell::Items, patience, look)? {
             Some(Found::Message(taken)) => {
-                Delivery::new(&self.handle, taken).map(Received::Message)
+                Ok(Received::Message(Delivery::new(&self.handle, taken)))
             }
             Some(Found::End) => Ok(Received::End),
             None => Ok(Received::Nothing),
@@ -383,7 +419,7 @@ impl QueueReceiver {
         let queue = self.handle.queue()?;
         queue.expect_there()?;
         let taken = queue.take_letter(from);
-        taken.map(|taken| Delivery::new(&self.handle, taken)).transpose()
+        Ok(taken.map(|taken| Delivery::new(&self.handle, taken)))
     }
 
     pub(crate) fn key(&self) -> Key {
