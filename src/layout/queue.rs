@@ -32,7 +32,9 @@ pub(crate) const ITEMS: usize = HEAD + APART as usize;
 pub(crate) const RETURNED: usize = ITEMS + 1;
 /// Rung when there may be room.
 pub(crate) const ROOM: usize = RETURNED + if cfg!(loom) { 1 } else { APART as usize - 1 };
-const PRODUCERS: u64 = ROOM as u64 + APART;
+/// Words before those that say who produces.
+pub(crate) const HEAD_END: usize = ROOM + APART as usize;
+const PRODUCERS: u64 = HEAD_END as u64;
 
 /// Of an envelope: its [`EnvelopeWord`], the object with its message (0: in the queue itself), what is said about it, and
 /// the metadata.

@@ -140,7 +140,7 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
         Patience { policy: self.policy, limit }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn send_for(
         &self,
         value: &T,

@@ -40,8 +40,8 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::queue::{
-    ENVELOPE_WORDS, ENVELOPES, EnvelopeWord, INLINE, ITEMS, MAX_DELIVERIES, MAX_ENVELOPES, OPENED,
-    PARTICIPANTS, RETURNED, RING, ROOM, RingWord, Shape, Stage, WORD,
+    ENVELOPE_WORDS, ENVELOPES, EnvelopeWord, HEAD_END, INLINE, ITEMS, MAX_DELIVERIES,
+    MAX_ENVELOPES, OPENED, PARTICIPANTS, RETURNED, RING, ROOM, RingWord, Shape, Stage, WORD,
 };
 use crate::layout::slot::{BOUND, ObjectId, Slot, SlotWord, State};
 use crate::protocol::channel::{self, Producers};
@@ -63,8 +63,9 @@ pub(crate) struct Queue<'a> {
     pub(super) actor: Actor<'a>,
     pub(super) slot: &'a Slot,
     pub(crate) place: QueuePlace,
-    /// All of them; then two parts, of which every send and receive needs some.
+    /// All of them; then parts, of which every send and receive needs some.
     words: &'a [AtomicU64],
+    head: &'a [AtomicU64; HEAD_END],
     ring: &'a [AtomicU64],
     envelopes: &'a [[AtomicU64; ENVELOPE_WORDS]],
 }
@@ -141,9 +142,12 @@ impl<'a> Actor<'a> {
     pub(crate) fn at_queue(&self, place: QueuePlace, slot: &'a Slot) -> Result<Queue<'a>> {
         let shape = &place.shape;
         let words = self.segment.channel_words(place.block, shape.words())?;
+        let Some(head) = words.first_chunk() else {
+            return Err(Error::corrupt(format!("queue {:?} has no head", place.id)));
+        };
         let (ring, envelopes) = words[shape.ring_at() as usize..].split_at(shape.ring as usize);
         let (envelopes, _) = envelopes.as_chunks();
-        Ok(Queue { actor: *self, slot, place, words, ring, envelopes })
+        Ok(Queue { actor: *self, slot, place, words, head, ring, envelopes })
     }
 
     /// Where a queue says it is, and how large: believed as far as its block reaches.
@@ -181,7 +185,7 @@ const PRELUDE: u64 = OPENED as u64 + 1;
 impl<'a> Queue<'a> {
     #[inline]
     fn word(&self, at: usize) -> &'a AtomicU64 {
-        &self.words[at]
+        &self.head[at]
     }
 
     #[inline]

@@ -2,7 +2,7 @@
 
 use super::{Queue, QueueBell};
 use crate::error::{Error, Result};
-use crate::layout::queue::{ABOUT, About, EnvelopeWord, HEAD, METADATA, OBJECT, Stage};
+use crate::layout::queue::{ABOUT, About, EnvelopeWord, HEAD, METADATA, OBJECT, RingWord, Stage};
 use crate::layout::slot::ObjectId;
 use crate::protocol::queue::send::METADATA_BYTES;
 use crate::sync::unmodelled;
@@ -25,9 +25,19 @@ pub(crate) enum Contents {
     Object(ObjectId),
 }
 
+#[cold]
+fn wrong_head(head: u64, named: RingWord) -> Error {
+    Error::corrupt(format!("a queue's head {head} is at {named:?}"))
+}
+
+#[cold]
+fn too_long(len: u32, most: u32) -> Error {
+    Error::corrupt(format!("a message of {len} bytes in an envelope of {most}"))
+}
+
 impl Queue<'_> {
     /// The next message, if there is one; `seen` is what this receiver knows of what was given back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(&self, seen: &AtomicU64) -> Result<Option<Taken>> {
         let returned = self.returned();
         if returned != seen.load(unmodelled::Ordering::Relaxed) {
@@ -67,14 +77,14 @@ impl Queue<'_> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, envelope: u32, from: EnvelopeWord, to: EnvelopeWord) -> Option<Taken> {
         let word = to.at(Stage::Taken).owned_by(self.actor.me);
         self.change_envelope(envelope, from, word).then_some(Taken { envelope, word })
     }
 
     /// C2 to C6.
-    #[inline]
+    #[inline(always)]
     fn take_next(&self) -> Result<Option<Taken>> {
         while let Some((head, envelope, word)) = self.next()? {
             if let Some(taken) = self.take(envelope, word, word.delivered()) {
@@ -86,7 +96,7 @@ impl Queue<'_> {
     }
 
     /// C2 to C4a: the head, and the envelope there, which is to be received.
-    #[inline]
+    #[inline(always)]
     fn next(&self) -> Result<Option<(u64, u32, EnvelopeWord)>> {
         let shape = &self.place.shape;
         let mut stale = None;
@@ -106,7 +116,7 @@ impl Queue<'_> {
             if named.round() != shape.round(head) || envelope >= shape.envelopes {
                 if stale.replace(head) == Some(head) {
                     // The head was another's by then, or the word is nobody's.
-                    return Err(Error::corrupt(format!("a queue's head {head} is at {named:?}")));
+                    return Err(wrong_head(head, named));
                 }
                 continue;
             }
@@ -149,7 +159,7 @@ impl Queue<'_> {
     }
 
     /// Where a message that was taken is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn contents(&self, taken: &Taken) -> Result<Contents> {
         let shape = &self.place.shape;
         let object = self.field(taken.envelope, OBJECT).load(Ordering::Relaxed);
@@ -158,8 +168,7 @@ impl Queue<'_> {
         }
         let len = self.about(taken).len();
         if len > shape.inline {
-            let what = format!("a message of {len} bytes in an envelope of {}", shape.inline);
-            return Err(Error::corrupt(what));
+            return Err(too_long(len, shape.inline));
         }
         Ok(Contents::Inline { at: self.inline_at(taken.envelope), len: len.into() })
     }
@@ -170,7 +179,7 @@ impl Queue<'_> {
     }
 
     /// What was sent with it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn metadata(&self, taken: &Taken) -> ([u8; METADATA_BYTES], usize) {
         let mut bytes = [0; METADATA_BYTES];
         let len = usize::from(self.about(taken).metadata()).min(METADATA_BYTES);
@@ -189,7 +198,7 @@ impl Queue<'_> {
     }
 
     /// A1 to A5; `false`: it is not this participant's.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acknowledge(&self, taken: &Taken) -> bool {
         let object = self.field(taken.envelope, OBJECT);
         let has_object = object.load(Ordering::Relaxed) != 0;

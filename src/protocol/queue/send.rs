@@ -27,17 +27,21 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl<'a> Queue<'a> {
-    /// Starts fetching all that a send writes, if it is the envelope from which one is looked for: each line was written, or
-    /// looked at, by another processor. Once: who waits for room would keep the lines from those who make it.
-    #[inline]
+    /// Starts fetching the lines that a send fills, if it is the envelope from which one is looked for: who received what was
+    /// there before has them. Once: who waits for room would keep them from those who make it.
+    #[inline(always)]
     pub(crate) fn prefetch_for_send(&self, from: u32) {
         self.prefetch_envelope(from.min(self.place.shape.envelopes - 1), true);
-        let tail = self.word(TAIL).load(Ordering::Relaxed);
-        self.actor.segment.prefetch_word(self.ring_word(tail));
+    }
+
+    /// The envelope after another.
+    #[inline(always)]
+    pub(crate) fn envelope_after(&self, index: u32) -> u32 {
+        if index + 1 < self.place.shape.envelopes { index + 1 } else { 0 }
     }
 
     /// P1: an empty envelope, looked for from one on; `None`: there is none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn own_envelope(&'a self, from: u32) -> Option<Envelope<'a>> {
         let from = from.min(self.place.shape.envelopes - 1);
         self.own(from).or_else(|| self.own_another(from))
@@ -50,7 +54,7 @@ impl<'a> Queue<'a> {
     }
 
     /// P1 of one that is empty.
-    #[inline]
+    #[inline(always)]
     fn own(&'a self, index: u32) -> Option<Envelope<'a>> {
         let empty = self.load_envelope(index);
         if !empty.is(Stage::Empty) {
@@ -75,7 +79,7 @@ impl<'a> Envelope<'a> {
     }
 
     /// P2 of a small message: lets `fill` write it into the queue itself; how much it wrote, or wanted to write.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn fill<F>(&self, fill: &mut F) -> Result<usize>
     where
         F: FnMut(&mut BlockWriter<'_>) -> Result<()> + ?Sized,
@@ -126,8 +130,16 @@ impl<'a> Envelope<'a> {
     }
 
     /// P3 to P6: sends what was filled, of so many bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send(self, len: u32, metadata: &[u8]) -> Result<()> {
+        self.name(len, metadata)?;
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    /// The same for one who forgets it then.
+    #[inline(always)]
+    fn name(&self, len: u32, metadata: &[u8]) -> Result<()> {
         self.set(ABOUT, About::new(len, metadata.len() as u8).0);
         if !metadata.is_empty() {
             self.set_metadata(metadata);
@@ -144,17 +156,21 @@ impl<'a> Envelope<'a> {
                     word.compare_exchange(found.0, named.0, Ordering::SeqCst, Ordering::SeqCst);
                 if sent.is_ok() {
                     queue.advance(TAIL, tail);
-                    std::mem::forget(self);
                     return Ok(());
                 }
             } else if found.round() == shape.round(tail) {
                 queue.advance(TAIL, tail);
             } else if stale.replace(tail) == Some(tail) {
                 // The tail was another's by then, or the word is nobody's.
-                return Err(Error::corrupt(format!("a queue's tail {tail} is at {found:?}")));
+                return Err(wrong_tail(tail, found));
             }
         }
     }
+}
+
+#[cold]
+fn wrong_tail(tail: u64, found: RingWord) -> Error {
+    Error::corrupt(format!("a queue's tail {tail} is at {found:?}"))
 }
 
 impl Drop for Envelope<'_> {

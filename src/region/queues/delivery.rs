@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::QueueHandle;
 use crate::error::{Error, Result};
+use crate::layout::queue::EnvelopeWord;
+use crate::layout::slot::ObjectId;
 use crate::protocol::queue::{Contents, METADATA_BYTES, Queue, Taken};
 use crate::region::pinned::{Lent, Pinned};
 
@@ -12,9 +14,12 @@ use crate::region::pinned::{Lent, Pinned};
 pub(crate) struct Delivery {
     /// The receiver's, which pins the queue for as long as any of them has it.
     handle: Arc<QueueHandle>,
+    /// With the word 0 when it is over.
     taken: Taken,
-    is_over: bool,
 }
+
+/// What was sent with a message, in the first so many bytes.
+pub(crate) type MessageMetadata = ([u8; METADATA_BYTES], usize);
 
 /// The bytes of a message.
 #[derive(Debug)]
@@ -26,9 +31,9 @@ pub(crate) enum MessageBytes {
 }
 
 impl Delivery {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(handle: &Arc<QueueHandle>, taken: Taken) -> Self {
-        Self { handle: handle.clone(), taken, is_over: false }
+        Self { handle: handle.clone(), taken }
     }
 
     #[inline(always)]
@@ -37,25 +42,45 @@ impl Delivery {
     }
 
     /// Where its bytes are.
-    #[inline]
     pub(crate) fn bytes(&self) -> Result<MessageBytes> {
-        match self.queue()?.contents(&self.taken)? {
-            Contents::Inline { at, len } => {
-                self.handle.pinned.lend((at, len)).map(MessageBytes::Inline)
-            }
-            Contents::Object(id) => {
-                let attachment = self.handle.attachment();
-                let pin = attachment.actor()?.pin(id)?;
-                let gone = || Error::corrupt(format!("a message's object {id:?} is gone"));
-                Pinned::new(attachment, pin.ok_or_else(gone)?).map(MessageBytes::Object)
-            }
-        }
+        self.bytes_in(self.queue()?)
     }
 
     /// What was sent with it.
-    #[inline]
-    pub(crate) fn metadata(&self) -> Result<([u8; METADATA_BYTES], usize)> {
+    pub(crate) fn metadata(&self) -> Result<MessageMetadata> {
         Ok(self.queue()?.metadata(&self.taken))
+    }
+
+    /// Both.
+    #[inline(always)]
+    pub(crate) fn parts(&self) -> Result<(MessageBytes, MessageMetadata)> {
+        let queue = self.queue()?;
+        Ok((self.bytes_in(queue)?, queue.metadata(&self.taken)))
+    }
+
+    #[inline(always)]
+    fn bytes_in(&self, queue: &Queue<'_>) -> Result<MessageBytes> {
+        match queue.contents(&self.taken)? {
+            Contents::Inline { at, len } => {
+                self.handle.pinned.lend((at, len)).map(MessageBytes::Inline)
+            }
+            Contents::Object(id) => self.object(id),
+        }
+    }
+
+    #[inline(never)]
+    fn object(&self, id: ObjectId) -> Result<MessageBytes> {
+        let attachment = self.handle.attachment();
+        let pin = attachment.actor()?.pin(id)?;
+        let gone = || Error::corrupt(format!("a message's object {id:?} is gone"));
+        Pinned::new(attachment, pin.ok_or_else(gone)?).map(MessageBytes::Object)
+    }
+
+    #[inline(never)]
+    fn give_back(&self) {
+        if let Ok(queue) = self.queue() {
+            queue.give_back(&self.taken);
+        }
     }
 
     /// How often it was received, with this time.
@@ -75,10 +100,10 @@ impl Delivery {
     }
 
     /// Says that nobody needs it any more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acknowledge(mut self) -> Result<()> {
         let is_done = self.queue()?.acknowledge(&self.taken);
-        self.is_over = true;
+        self.taken.word = EnvelopeWord(0);
         if is_done { Ok(()) } else { Err(Error::NotOwner { token: "message" }) }
     }
 }
@@ -86,10 +111,8 @@ impl Delivery {
 impl Drop for Delivery {
     #[inline]
     fn drop(&mut self) {
-        if !self.is_over
-            && let Ok(queue) = self.queue()
-        {
-            queue.give_back(&self.taken);
+        if self.taken.word != EnvelopeWord(0) {
+            self.give_back();
         }
     }
 }

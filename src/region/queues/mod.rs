@@ -8,7 +8,7 @@ mod wait;
 
 pub use options::{QueueOptions, WaitPolicy};
 
-pub(crate) use delivery::{Delivery, MessageBytes};
+pub(crate) use delivery::{Delivery, MessageBytes, MessageMetadata};
 pub(crate) use ledger::Ledger;
 pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
@@ -218,7 +218,8 @@ pub(crate) struct Letter<'a> {
 pub(crate) struct QueueSender {
     pub(super) region: Region,
     pub(super) handle: QueueHandle,
-    /// The envelope that was owned last: it may well be empty again.
+    /// The envelope to look at first. Each has its turn: the one after the last was acknowledged long ago, so its lines can be
+    /// fetched before they are needed, while those of the last are still on their way.
     cursor: AtomicU32,
     /// Whether the last message that was to lie in the queue itself proved too large for it.
     outgrown: AtomicBool,
@@ -233,7 +234,7 @@ impl QueueSender {
     }
 
     /// Sends what `fill` writes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn send<F>(
         &self,
         letter: Letter<'_>,
@@ -264,27 +265,40 @@ impl QueueSender {
         };
         envelope.send(u32::try_from(len).unwrap_or(u32::MAX), letter.metadata)?;
         queue.ring(QueueBell::Items);
+        queue.prefetch_for_send(self.cursor.load(Ordering::Relaxed));
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn own_envelope<'a>(
         &'a self,
         queue: &'a Queue<'a>,
         patience: &Patience,
     ) -> Result<Envelope<'a>> {
-        queue.prefetch_for_send(self.cursor.load(Ordering::Relaxed));
+        let from = self.cursor.load(Ordering::Relaxed);
+        queue.prefetch_for_send(from);
+        queue.expect_there()?;
+        let envelope = match queue.own_envelope(from) {
+            Some(envelope) => envelope,
+            None => self.await_envelope(queue, patience)?,
+        };
+        self.cursor.store(queue.envelope_after(envelope.index), Ordering::Relaxed);
+        Ok(envelope)
+    }
+
+    /// One of a queue that was full.
+    #[inline(never)]
+    fn await_envelope<'a>(
+        &'a self,
+        queue: &'a Queue<'a>,
+        patience: &Patience,
+    ) -> Result<Envelope<'a>> {
         let look = || {
             queue.expect_there()?;
             Ok(queue.own_envelope(self.cursor.load(Ordering::Relaxed)))
         };
-        match self.handle.wait_until(QueueBell::Room, patience, look)? {
-            Some(envelope) => {
-                self.cursor.store(envelope.index, Ordering::Relaxed);
-                Ok(envelope)
-            }
-            None => Err(self.refuse(patience)),
-        }
+        let found = self.handle.wait_until(QueueBell::Room, patience, look)?;
+        found.ok_or_else(|| self.refuse(patience))
     }
 
     #[cold]
@@ -345,9 +359,19 @@ enum Found {
 
 impl QueueReceiver {
     /// The next message.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(&self, patience: &Patience) -> Result<Received> {
         let queue = self.handle.queue()?;
+        queue.expect_there()?;
+        match queue.receive(&self.seen)? {
+            Some(taken) => Ok(Received::Message(Delivery::new(&self.handle, taken))),
+            None => self.receive_later(queue, patience),
+        }
+    }
+
+    /// The same, when there was none.
+    #[inline(never)]
+    fn receive_later(&self, queue: &Queue<'_>, patience: &Patience) -> Result<Received> {
         let look = || self.look(queue);
         match self.handle.wait_until(QueueBell::Items, patience, look)? {
             Some(Found::Message(taken)) => {
