@@ -7,7 +7,7 @@ use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
 use crate::layout::queue::Shape;
 use crate::layout::slot::ObjectId;
-use crate::protocol::queue::{Contents, Queue, QueueBell, Taken};
+use crate::protocol::queue::{Contents, Guess, Queue, QueueBell, Taken};
 use crate::sync::unmodelled::AtomicU64;
 use crate::sys::futex;
 
@@ -31,7 +31,7 @@ fn at<T>(actor: &Actor<'_>, id: ObjectId, work: impl FnOnce(&Queue<'_>) -> T) ->
 fn send(actor: &Actor<'_>, id: ObjectId, value: u64) -> bool {
     let sent = at(actor, id, |queue| {
         let Some(envelope) = queue.own_envelope(0) else { return false };
-        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        envelope.send(0, &value.to_le_bytes(), &Guess::default()).expect("nothing is corrupt");
         queue.ring(QueueBell::Items);
         true
     });
@@ -43,7 +43,7 @@ fn send_object(actor: &Actor<'_>, id: ObjectId, value: u64) {
     at(actor, id, |queue| {
         let envelope = queue.own_envelope(0).expect("there is room");
         envelope.fill_object(0, &mut |_| Ok(())).expect("a slot is free");
-        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        envelope.send(0, &value.to_le_bytes(), &Guess::default()).expect("nothing is corrupt");
         queue.ring(QueueBell::Items);
     });
 }
@@ -54,7 +54,7 @@ fn send_lent(actor: &Actor<'_>, id: ObjectId, value: u64) {
         let envelope = queue.own_envelope(0).expect("there is room");
         let writing = envelope.lend_object(0).expect("a slot is free");
         envelope.publish(writing, 0);
-        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        envelope.send(0, &value.to_le_bytes(), &Guess::default()).expect("nothing is corrupt");
         queue.ring(QueueBell::Items);
     });
 }
@@ -243,7 +243,7 @@ fn a_sender_of_a_full_queue_is_woken_by_an_acknowledgement() {
                 loop {
                     let (word, heard) = queue.listen(QueueBell::Room);
                     if let Some(envelope) = queue.own_envelope(0) {
-                        return envelope.send(0, &2_u64.to_le_bytes()).unwrap();
+                        return envelope.send(0, &2_u64.to_le_bytes(), &Guess::default()).unwrap();
                     }
                     futex::wait_low(word, heard, None);
                 }

@@ -31,6 +31,7 @@ mod send;
 mod sweep;
 
 pub(crate) use receive::{Contents, Taken};
+pub(crate) use send::Guess;
 #[cfg(not(loom))]
 pub(crate) use send::{Envelope, METADATA_BYTES};
 

@@ -11,10 +11,33 @@ use crate::layout::queue::{
 use crate::layout::slot::{Link, ObjectId, Place, SlotWord, State, VERSION};
 use crate::protocol::write::Writing;
 use crate::sync::Ordering;
+use crate::sync::unmodelled::{AtomicU64, Ordering::Relaxed};
 use crate::writer::{BlockWriter, Fill};
 
 /// Bytes of metadata that a message may have.
 pub(crate) const METADATA_BYTES: usize = METADATA_WORDS * 8;
+
+/// What a sender saw of the ring word that it will name its next message in, while it had the line: who waits for that message
+/// looks at the line all the time, so to look first would be to fetch it twice. Any guess will do: the CAS decides.
+#[derive(Debug, Default)]
+pub(crate) struct Guess {
+    position: AtomicU64,
+    word: AtomicU64,
+}
+
+impl Guess {
+    #[inline(always)]
+    fn at(&self, position: u64) -> Option<RingWord> {
+        let is_of_it = self.position.load(Relaxed) == position;
+        is_of_it.then(|| RingWord(self.word.load(Relaxed)))
+    }
+
+    #[inline(always)]
+    fn set(&self, position: u64, word: RingWord) {
+        self.word.store(word.0, Relaxed);
+        self.position.store(position, Relaxed);
+    }
+}
 
 /// An envelope that this participant owns, for a message that is not sent yet; dropped, it is empty again.
 #[derive(Debug)]
@@ -131,30 +154,37 @@ impl<'a> Envelope<'a> {
 
     /// P3 to P6: sends what was filled, of so many bytes.
     #[inline(always)]
-    pub(crate) fn send(self, len: u32, metadata: &[u8]) -> Result<()> {
-        self.name(len, metadata)?;
+    pub(crate) fn send(self, len: u32, metadata: &[u8], guess: &Guess) -> Result<()> {
+        self.name(len, metadata, guess)?;
         std::mem::forget(self);
         Ok(())
     }
 
     /// The same for one who forgets it then.
     #[inline(always)]
-    fn name(&self, len: u32, metadata: &[u8]) -> Result<()> {
+    fn name(&self, len: u32, metadata: &[u8], guess: &Guess) -> Result<()> {
         self.set(ABOUT, About::new(len, metadata.len() as u8).0);
         if !metadata.is_empty() {
             self.set_metadata(metadata);
         }
         let (queue, shape) = (self.queue, &self.queue.place.shape);
-        let mut stale = None;
+        let (mut stale, mut untried) = (None, Some(guess));
+        let mut guess_of = |tail: u64| {
+            let guess = untried.take()?;
+            // Two threads may have set a part each: only the CAS may believe it.
+            guess.at(tail).filter(|word| word.round() == shape.round_before(tail))
+        };
         loop {
             let tail = queue.word(TAIL).load(Ordering::SeqCst);
-            let found = queue.load_ring(tail);
+            let found = guess_of(tail).unwrap_or_else(|| queue.load_ring(tail));
             if found.round() == shape.round_before(tail) {
                 let named = RingWord::naming(shape.round(tail), self.index, self.word);
                 let word = queue.ring_word(tail);
                 let sent =
                     word.compare_exchange(found.0, named.0, Ordering::SeqCst, Ordering::SeqCst);
                 if sent.is_ok() {
+                    let next = tail.wrapping_add(1);
+                    guess.set(next, queue.load_ring(next));
                     queue.advance(TAIL, tail);
                     return Ok(());
                 }

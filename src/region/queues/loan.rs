@@ -62,11 +62,12 @@ impl<'a> QueueLoan<'a> {
         let queue = self.sender.handle.queue()?;
         queue.expect_there()?;
         let len = len.min(self.len);
+        let sender = self.sender;
         let (envelope, object) = ManuallyDrop::new(self).take();
         if let Some(writing) = object {
             envelope.publish(writing, len as u64);
         }
-        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), metadata)?;
+        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), metadata, &sender.guess)?;
         queue.ring(QueueBell::Items);
         Ok(())
     }

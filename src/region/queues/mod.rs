@@ -23,7 +23,7 @@ use crate::key::Key;
 use crate::layout::participant::ParticipantId;
 use crate::layout::slot::ObjectId;
 use crate::names;
-use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueueBell, Taken};
+use crate::protocol::queue::{Envelope, Guess, METADATA_BYTES, Queue, QueueBell, Taken};
 use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
@@ -150,7 +150,7 @@ impl Region {
         let (envelopes, me) = (handle.queue.place.shape.envelopes, handle.owner.me.index());
         let first = (u64::from(me) * u64::from(envelopes) / 16 % u64::from(envelopes)) as u32;
         let (cursor, outgrown) = (AtomicU32::new(first), AtomicBool::new(false));
-        Ok(QueueSender { region: self.clone(), handle, cursor, outgrown })
+        Ok(QueueSender { region: self.clone(), handle, cursor, outgrown, guess: Guess::default() })
     }
 
     /// This process as one that receives from a queue.
@@ -223,6 +223,7 @@ pub(crate) struct QueueSender {
     cursor: AtomicU32,
     /// Whether the last message that was to lie in the queue itself proved too large for it.
     outgrown: AtomicBool,
+    guess: Guess,
 }
 
 impl QueueSender {
@@ -263,7 +264,7 @@ impl QueueSender {
             Some(len) => len,
             None => self.put(&envelope, size, fill)?,
         };
-        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), letter.metadata)?;
+        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), letter.metadata, &self.guess)?;
         queue.ring(QueueBell::Items);
         queue.prefetch_for_send(self.cursor.load(Ordering::Relaxed));
         Ok(())
