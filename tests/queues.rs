@@ -81,7 +81,7 @@ fn messages_arrive_whole_and_in_order_small_ones_and_large_ones() {
     let store = shm("sizes");
     let queue = store.queue_new::<Job>(4).unwrap();
     let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
-    let sizes = [0, 1, 100, 192, 193, 1000, 100_000, 1_000_000, 3];
+    let sizes = [0, 1, 100, 192, 193, 2, 1000, 100_000, 1_000_000, 3, 4];
     for (number, size) in sizes.into_iter().enumerate() {
         let job = Job { producer: 1, number: number as u64, payload: vec![number as u8; size] };
         sender.send_with(&job, &[number as u8; 5]).unwrap();

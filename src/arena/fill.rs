@@ -61,12 +61,15 @@ impl Actor<'_> {
     /// Lets `fill` write into a part of a block that is committed and this participant's; how much it wrote, or wanted to
     /// write.
     #[inline]
-    pub(crate) fn fill_part(
+    pub(crate) fn fill_part<F>(
         &self,
         block: BlockRef,
         part: (u64, u64),
-        fill: &mut Fill<'_>,
-    ) -> Result<usize, Error> {
+        fill: &mut F,
+    ) -> Result<usize, Error>
+    where
+        F: FnMut(&mut BlockWriter<'_>) -> Result<(), Error> + ?Sized,
+    {
         // SAFETY: the part is the caller's, committed, and no other reference exists.
         let room = unsafe { self.segment.claimed_part(block, part) };
         let mut writer = BlockWriter::new(room);
@@ -75,7 +78,11 @@ impl Actor<'_> {
     }
 
     /// Calls user code. A child that it forks and that comes back from it owns nothing of what was begun.
-    fn run(&self, fill: &mut Fill<'_>, writer: &mut BlockWriter<'_>) -> Result<(), Error> {
+    #[inline]
+    fn run<F>(&self, fill: &mut F, writer: &mut BlockWriter<'_>) -> Result<(), Error>
+    where
+        F: FnMut(&mut BlockWriter<'_>) -> Result<(), Error> + ?Sized,
+    {
         let forks = self.forks();
         fill(writer)?;
         if self.forks() == forks {

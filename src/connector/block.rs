@@ -51,6 +51,14 @@ struct Part {
     checked: AtomicBool,
 }
 
+impl Part {
+    /// Apart, so that nothing else calls itself.
+    #[inline(never)]
+    fn bytes(&self) -> &[u8] {
+        &self.whole[self.at..self.at + self.len]
+    }
+}
+
 struct OwnBlock<B> {
     bytes: B,
     fingerprint: Fingerprint,
@@ -147,14 +155,14 @@ impl Block {
 impl Deref for Block {
     type Target = [u8];
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &[u8] {
         match &self.repr {
             Repr::Heap(heap) => &heap.bytes,
             Repr::File(file, start) => &file.bytes[*start..],
             Repr::Shm(pinned) => pinned,
             Repr::Lent(lent) => lent,
-            Repr::Part(part) => &part.whole[part.at..part.at + part.len],
+            Repr::Part(part) => part.bytes(),
         }
     }
 }

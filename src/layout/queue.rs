@@ -32,7 +32,9 @@ pub(crate) const ITEMS: usize = HEAD + APART as usize;
 pub(crate) const RETURNED: usize = ITEMS + 1;
 /// Rung when there may be room.
 pub(crate) const ROOM: usize = RETURNED + if cfg!(loom) { 1 } else { APART as usize - 1 };
-const PRODUCERS: u64 = ROOM as u64 + APART;
+/// Words before those that say who produces.
+pub(crate) const HEAD_END: usize = ROOM + APART as usize;
+const PRODUCERS: u64 = HEAD_END as u64;
 
 /// Of an envelope: its [`EnvelopeWord`], the object with its message (0: in the queue itself), what is said about it, and
 /// the metadata.
@@ -43,7 +45,7 @@ pub(crate) const METADATA: usize = 3;
 /// Words of metadata.
 pub(crate) const METADATA_WORDS: usize = 4;
 /// One cache line.
-const ENVELOPE_WORDS: u64 = 8;
+pub(crate) const ENVELOPE_WORDS: usize = 8;
 
 /// Somebody may sleep on a bell; the rest counts how often it was rung.
 pub(crate) const SLEEPERS: u64 = 1;
@@ -82,17 +84,19 @@ impl Shape {
         }
     }
 
-    fn ring_at(&self) -> u64 {
+    /// The first word of the ring.
+    pub(crate) fn ring_at(&self) -> u64 {
         PRODUCERS + u64::from(self.participants).next_multiple_of(if cfg!(loom) { 1 } else { 8 })
     }
 
-    fn envelopes_at(&self) -> u64 {
+    /// The first word of the envelopes.
+    pub(crate) fn envelopes_at(&self) -> u64 {
         self.ring_at() + u64::from(self.ring)
     }
 
     /// Words before the bytes of messages.
     pub(crate) fn words(&self) -> u64 {
-        self.envelopes_at() + u64::from(self.envelopes) * ENVELOPE_WORDS
+        self.envelopes_at() + u64::from(self.envelopes) * ENVELOPE_WORDS as u64
     }
 
     /// Bytes of the whole block.
@@ -105,11 +109,6 @@ impl Shape {
         PRODUCERS as usize + participant.index().min(self.participants - 1) as usize
     }
 
-    #[inline]
-    pub(crate) fn ring_word(&self, position: u64) -> usize {
-        (self.ring_at() + (position & u64::from(self.ring - 1))) as usize
-    }
-
     /// Which time the position's ring word is written; never 0 the first time.
     #[inline]
     pub(crate) fn round(&self, position: u64) -> u64 {
@@ -119,17 +118,6 @@ impl Shape {
     #[inline]
     pub(crate) fn round_before(&self, position: u64) -> u64 {
         (position >> self.ring.trailing_zeros()) & ROUND
-    }
-
-    #[inline]
-    pub(crate) fn envelope(&self, envelope: u32, field: usize) -> usize {
-        (self.envelopes_at() + u64::from(envelope) * ENVELOPE_WORDS) as usize + field
-    }
-
-    /// Where the bytes of an envelope's message begin, from the start of the block.
-    #[inline]
-    pub(crate) fn inline_at(&self, envelope: u32) -> u64 {
-        self.words() * 8 + u64::from(envelope) * u64::from(self.inline)
     }
 }
 
@@ -351,12 +339,12 @@ mod tests {
     fn words_and_bytes_of_a_queue_do_not_overlap() {
         let shape = Shape::new(5, 100, 3, 0);
         assert_eq!((shape.ring, shape.inline), (8, 128));
-        let last = shape.envelope(4, METADATA + METADATA_WORDS - 1) as u64;
-        assert!(last < shape.words() && shape.inline_at(0) == shape.words() * 8);
-        assert_eq!(shape.inline_at(4) + 128, shape.bytes());
-        assert_eq!(shape.inline_at(0) % 64, 0, "archives need that");
-        assert!(shape.producer(ParticipantId::new(9)) < shape.ring_word(0));
-        assert!(shape.ring_word(7) < shape.envelope(0, WORD));
+        assert!((shape.producer(ParticipantId::new(9)) as u64) < shape.ring_at());
+        assert_eq!(shape.ring_at() + 8, shape.envelopes_at());
+        assert_eq!(shape.envelopes_at() + 5 * ENVELOPE_WORDS as u64, shape.words());
+        assert_eq!(METADATA + METADATA_WORDS, ENVELOPE_WORDS - 1);
+        assert_eq!(shape.words() * 8 + 5 * 128, shape.bytes());
+        assert_eq!(shape.words() * 8 % 64, 0, "archives need that of the bytes of messages");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::queue::Shape;
 use crate::layout::slot::{ObjectId, SlotWord, State};
 use crate::protocol::promise::PromiseStage;
-use crate::protocol::queue::Queue;
+use crate::protocol::queue::{Guess, Queue};
 use crate::sync::Ordering;
 use crate::sync::unmodelled::AtomicU64;
 
@@ -123,7 +123,7 @@ fn a_task_of_a_killed_worker_is_done_by_another_while_the_dead_is_reaped() {
         let promise = scene.actor(0).reserve().expect("a slot is free");
         at(&scene.actor(0), tasks, |queue| {
             let envelope = queue.own_envelope(0).expect("it is empty");
-            envelope.send(0, &[]).expect("nothing is corrupt");
+            envelope.send(0, &[], &Guess::default()).expect("nothing is corrupt");
         });
         let died = deaths.clone();
         let killed = spawn(&scene, move |s| {

@@ -9,7 +9,7 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::queue::Shape;
 use crate::layout::slot::ObjectId;
 use crate::protocol::channel::{AtChannel, ChannelBell};
-use crate::protocol::queue::{Contents, Queue, Taken};
+use crate::protocol::queue::{Contents, Guess, Queue, Taken};
 use crate::sync::unmodelled::AtomicU64;
 use crate::sys::futex;
 
@@ -31,9 +31,13 @@ fn at<T>(actor: &Actor<'_>, id: ObjectId, work: impl FnOnce(&Queue<'_>) -> T) ->
 
 /// Sends a number; `false`: there is no room, or no queue.
 fn send(actor: &Actor<'_>, id: ObjectId, value: u64) -> bool {
+    send_guessing(actor, id, value, &Guess::default())
+}
+
+fn send_guessing(actor: &Actor<'_>, id: ObjectId, value: u64, guess: &Guess) -> bool {
     let sent = at(actor, id, |queue| {
         let Some(envelope) = queue.own_envelope(0) else { return false };
-        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        envelope.send(0, &value.to_le_bytes(), guess).expect("nothing is corrupt");
         queue.ring(ChannelBell::Items);
         true
     });
@@ -45,7 +49,7 @@ fn send_object(actor: &Actor<'_>, id: ObjectId, value: u64) {
     at(actor, id, |queue| {
         let envelope = queue.own_envelope(0).expect("there is room");
         envelope.fill_object(0, &mut |_| Ok(())).expect("a slot is free");
-        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        envelope.send(0, &value.to_le_bytes(), &Guess::default()).expect("nothing is corrupt");
         queue.ring(ChannelBell::Items);
     });
 }
@@ -56,7 +60,7 @@ fn send_lent(actor: &Actor<'_>, id: ObjectId, value: u64) {
         let envelope = queue.own_envelope(0).expect("there is room");
         let writing = envelope.lend_object(0).expect("a slot is free");
         envelope.publish(writing, 0);
-        envelope.send(0, &value.to_le_bytes()).expect("nothing is corrupt");
+        envelope.send(0, &value.to_le_bytes(), &Guess::default()).expect("nothing is corrupt");
         queue.ring(ChannelBell::Items);
     });
 }
@@ -262,6 +266,25 @@ fn of_two_senders_both_send_and_nothing_is_lost() {
         let found = [0, 1, 2].map(|_| try_receive(&scene.actor(0), id));
         let (one, two) = (Found::Message(1, 1), Found::Message(2, 1));
         assert!([[one, two], [two, one]].contains(&[found[0], found[1]]), "{found:?}");
+        assert_eq!(found[2], Found::Nothing);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn one_who_guesses_what_another_has_written_over_loses_nothing() {
+    explore("send by a guess | send", 2, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 2);
+        let guess = Guess::default();
+        assert!(send_guessing(&scene.actor(0), id, 1, &guess));
+        assert_eq!(try_receive(&scene.actor(0), id), Found::Message(1, 1));
+        let sender = spawn(&scene, move |s| assert!(send(&s.actor(1), id, 2)));
+        assert!(send_guessing(&scene.actor(0), id, 3, &guess));
+        sender.join().unwrap();
+        let found = [0, 1, 2].map(|_| try_receive(&scene.actor(0), id));
+        let (two, three) = (Found::Message(2, 1), Found::Message(3, 1));
+        assert!([[two, three], [three, two]].contains(&[found[0], found[1]]), "{found:?}");
         assert_eq!(found[2], Found::Nothing);
         scene.assert_all_returns();
     });

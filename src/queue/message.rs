@@ -8,7 +8,7 @@ use super::receiver::Receiver;
 use crate::codec::{Archive, Codec};
 use crate::connector::Block;
 use crate::error::{Error, Result};
-use crate::region::{Delivery, MessageBytes};
+use crate::region::{Delivery, MessageBytes, MessageMetadata};
 use crate::view::View;
 
 /// A message that this process received: derefs to it, in place. [Acknowledge](Message::ack) it when its work is done; dropped
@@ -22,15 +22,15 @@ pub struct Message<T: ?Sized, C: Codec<T> = Archive> {
     /// Goes before the delivery, whose bytes it looks at.
     view: View<C::Target>,
     delivery: Delivery,
-    metadata: ([u8; 32], usize),
+    metadata: MessageMetadata,
 }
 
 impl<T: ?Sized, C: Codec<T>> Message<T, C> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(delivery: Delivery) -> Result<Self> {
         // What cannot be decoded is given back, and is a dead letter in the end.
-        let view = View::new(C::decode(block_of::<T, C>(delivery.bytes()?))?);
-        let metadata = delivery.metadata()?;
+        let (bytes, metadata) = delivery.parts()?;
+        let view = View::new(C::decode(block_of::<T, C>(bytes))?);
         Ok(Self { view, delivery, metadata })
     }
 

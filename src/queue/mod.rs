@@ -187,6 +187,7 @@ impl<T: ?Sized, C: Codec<T>> Queue<T, C> {
     /// [`Error::NotFound`] when the queue was evicted, [`Error::TypeMismatch`] when its messages are of another type.
     pub fn sender(&self) -> Result<Sender<T, C>> {
         let store = self.handle.shared_store()?;
+        let _ = store.meet::<C, T>();
         let sender = region_of(&store)?.queue_sender(self.key(), C::FINGERPRINT)?;
         Ok(Sender::new(store, sender, self.handle.codec))
     }

@@ -157,7 +157,7 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
         self.receiver.key()
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive(&self, limit: Option<Duration>) -> Result<Received> {
         self.receiver.receive(&Patience { policy: self.policy, limit })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::waiting::Sending;
 use crate::codec::{Archive, Codec};
+use crate::connector::BlockWriter;
 use crate::error::Result;
 use crate::region::{Letter, Patience, QueueSender, WaitPolicy};
 use crate::store::Inner;
@@ -139,7 +140,7 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
         Patience { policy: self.policy, limit }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn send_for(
         &self,
         value: &T,
@@ -147,9 +148,23 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
         limit: Option<Duration>,
     ) -> Result<()> {
         let patience = self.patience(limit);
+        if C::CONTAINED.0 {
+            let size = self.codec.size_hint(value);
+            if self.sender.is_small(size) {
+                let letter = Letter { size, may_be_inline: true, metadata };
+                let mut encode = |out: &mut BlockWriter<'_>| self.codec.encode(value, out);
+                return self.sender.send(letter, &patience, &mut encode);
+            }
+        }
+        self.send_guessed(value, metadata, &patience)
+    }
+
+    /// Sends a message that may be large, in a block of a size that is guessed well.
+    #[inline(never)]
+    fn send_guessed(&self, value: &T, metadata: &[u8], patience: &Patience) -> Result<()> {
         self.store.encoded(self.codec, value, |size, fill| {
             let letter = Letter { size, may_be_inline: C::CONTAINED.0, metadata };
-            self.sender.send(letter, &patience, fill)
+            self.sender.send(letter, patience, &mut |out: &mut BlockWriter<'_>| fill(out))
         })
     }
 }

@@ -36,8 +36,8 @@ pub use topics::TopicOptions;
 pub(crate) use crate::protocol::promise::PromiseStage;
 pub(crate) use pinned::Lent;
 pub(crate) use queues::{
-    Delivery, Ledger, Letter, MessageBytes, Patience, QueueLoan, QueueReceiver, QueueSender,
-    Received,
+    Delivery, Ledger, Letter, MessageBytes, MessageMetadata, Patience, QueueLoan, QueueReceiver,
+    QueueSender, Received,
 };
 pub(crate) use topics::{Broadcast, ReceivedPost, TopicPublisher, TopicSubscriber};
 

@@ -76,11 +76,11 @@ impl Pinned {
     }
 
     /// A part of the object, which is somebody's who has pinned it and lets nobody write that part meanwhile.
-    #[inline]
+    #[inline(always)]
     pub(super) fn lend(&self, (at, len): (u64, u64)) -> Result<Lent> {
         let is_inside = at.checked_add(len).is_some_and(|end| end <= self.len as u64);
         if !is_inside {
-            return Err(Error::corrupt(format!("a message of {len} bytes lies outside its queue")));
+            return Err(outside(len));
         }
         // SAFETY: just checked to lie inside the object.
         let start = unsafe { self.start.add(at as usize) };
@@ -172,6 +172,11 @@ impl Deref for Lent {
         // SAFETY: inside a queue that is pinned, as said above.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
+}
+
+#[cold]
+fn outside(len: u64) -> Error {
+    Error::corrupt(format!("a message of {len} bytes lies outside its queue"))
 }
 
 impl Pinned {

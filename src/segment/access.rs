@@ -95,6 +95,12 @@ impl Segment {
         prefetch_for_write(data.wrapping_add((block.offset() + at) as usize));
     }
 
+    /// The same for a line with a word of a queue.
+    #[inline(always)]
+    pub(crate) fn prefetch_word(&self, word: &AtomicU64) {
+        prefetch_for_write(std::ptr::from_ref(word).cast());
+    }
+
     /// Starts fetching a line of a block that is about to be viewed.
     #[inline(always)]
     pub(crate) fn prefetch_to_view(&self, block: BlockRef, at: u64) {
@@ -219,9 +225,14 @@ impl Segment {
 #[inline(always)]
 fn prefetch_for_write(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: as in `prefetch`.
+    // Without a target feature the intrinsic is a prefetch to read: a second transfer, of the right to write, would follow.
+    // SAFETY: as in `prefetch`; processors of 64 bits that do not know the instruction do nothing.
     unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(address.cast());
+        std::arch::asm!(
+            "prefetchw [{}]",
+            in(reg) address,
+            options(nostack, preserves_flags, readonly)
+        );
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;

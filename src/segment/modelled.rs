@@ -173,6 +173,8 @@ impl Segment {
 
     pub(crate) fn prefetch_to_write(&self, _: BlockRef, _: u64) {}
 
+    pub(crate) fn prefetch_word(&self, _: &AtomicU64) {}
+
     pub(crate) fn prefetch_to_view(&self, _: BlockRef, _: u64) {}
 
     pub(crate) fn count(&self, participant: ParticipantId, index: u32) -> &AtomicU16 {

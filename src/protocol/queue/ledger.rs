@@ -22,7 +22,7 @@ impl Queue<'_> {
         if !empty.is(Stage::Empty) || !self.change_envelope(envelope, empty, owned) {
             return Ok(None);
         }
-        let object = self.word(self.place.shape.envelope(envelope, OBJECT));
+        let object = self.field(envelope, OBJECT);
         // There is no instant at which the promise is there and nobody's.
         let reserved = self.actor.reserve_as(|id| object.store(id.0, Ordering::SeqCst));
         if reserved.is_err() {
@@ -40,7 +40,7 @@ impl Queue<'_> {
         if goes {
             self.evict_object(envelope);
         } else {
-            self.word(self.place.shape.envelope(envelope, OBJECT)).store(0, Ordering::SeqCst);
+            self.field(envelope, OBJECT).store(0, Ordering::SeqCst);
         }
         self.change_envelope(envelope, owned, owned.at(Stage::Empty));
     }

@@ -31,6 +31,7 @@ mod send;
 mod sweep;
 
 pub(crate) use receive::{Contents, Taken};
+pub(crate) use send::Guess;
 #[cfg(not(loom))]
 pub(crate) use send::{Envelope, METADATA_BYTES};
 
@@ -40,8 +41,8 @@ use crate::fingerprint::Fingerprint;
 use crate::layout::block::BlockRef;
 use crate::layout::participant::ParticipantId;
 use crate::layout::queue::{
-    ENVELOPES, EnvelopeWord, INLINE, ITEMS, MAX_DELIVERIES, MAX_ENVELOPES, OPENED, PARTICIPANTS,
-    RETURNED, RING, ROOM, RingWord, Shape, Stage, WORD,
+    ENVELOPE_WORDS, ENVELOPES, EnvelopeWord, HEAD_END, INLINE, ITEMS, MAX_DELIVERIES,
+    MAX_ENVELOPES, OPENED, PARTICIPANTS, RETURNED, RING, ROOM, RingWord, Shape, Stage, WORD,
 };
 use crate::layout::slot::{BOUND, ObjectId, Slot, SlotWord, State};
 use crate::protocol::channel::{AtChannel, ChannelBell, Producers};
@@ -63,7 +64,11 @@ pub(crate) struct Queue<'a> {
     pub(super) actor: Actor<'a>,
     pub(super) slot: &'a Slot,
     pub(crate) place: QueuePlace,
+    /// All of them; then parts, of which every send and receive needs some.
     words: &'a [AtomicU64],
+    head: &'a [AtomicU64; HEAD_END],
+    ring: &'a [AtomicU64],
+    envelopes: &'a [[AtomicU64; ENVELOPE_WORDS]],
 }
 
 impl<'a> Actor<'a> {
@@ -126,10 +131,15 @@ impl<'a> Actor<'a> {
     }
 
     /// A queue that the caller has pinned, or is reclaiming.
-    #[inline]
     pub(crate) fn at_queue(&self, place: QueuePlace, slot: &'a Slot) -> Result<Queue<'a>> {
-        let words = self.segment.channel_words(place.block, place.shape.words())?;
-        Ok(Queue { actor: *self, slot, place, words })
+        let shape = &place.shape;
+        let words = self.segment.channel_words(place.block, shape.words())?;
+        let Some(head) = words.first_chunk() else {
+            return Err(Error::corrupt(format!("queue {:?} has no head", place.id)));
+        };
+        let (ring, envelopes) = words[shape.ring_at() as usize..].split_at(shape.ring as usize);
+        let (envelopes, _) = envelopes.as_chunks();
+        Ok(Queue { actor: *self, slot, place, words, head, ring, envelopes })
     }
 
     /// Where a queue says it is, and how large: believed as far as its block reaches.
@@ -167,12 +177,29 @@ const PRELUDE: u64 = OPENED as u64 + 1;
 impl<'a> Queue<'a> {
     #[inline]
     fn word(&self, at: usize) -> &'a AtomicU64 {
-        &self.words[at]
+        &self.head[at]
     }
 
     #[inline]
     fn envelope_word(&self, envelope: u32) -> &'a AtomicU64 {
-        self.word(self.place.shape.envelope(envelope, WORD))
+        self.field(envelope, WORD)
+    }
+
+    /// A word of an envelope.
+    #[inline]
+    fn field(&self, envelope: u32, field: usize) -> &'a AtomicU64 {
+        &self.envelopes[envelope as usize][field]
+    }
+
+    #[inline]
+    fn ring_word(&self, position: u64) -> &'a AtomicU64 {
+        &self.ring[position as usize & (self.ring.len() - 1)]
+    }
+
+    /// Where the bytes of an envelope's message begin, from the start of the block.
+    #[inline]
+    fn inline_at(&self, envelope: u32) -> u64 {
+        self.words.len() as u64 * 8 + u64::from(envelope) * u64::from(self.place.shape.inline)
     }
 
     #[inline]
@@ -183,13 +210,12 @@ impl<'a> Queue<'a> {
     /// Starts fetching an envelope and the first bytes in it, both of which another processor has.
     #[inline(always)]
     fn prefetch_envelope(&self, envelope: u32, is_written: bool) {
-        let QueuePlace { block, shape, .. } = &self.place;
-        let segment = self.actor.segment;
-        segment.prefetch_to_write(*block, shape.envelope(envelope, WORD) as u64 * 8);
+        let (segment, block) = (self.actor.segment, self.place.block);
+        segment.prefetch_word(self.envelope_word(envelope));
         if is_written {
-            segment.prefetch_to_write(*block, shape.inline_at(envelope));
+            segment.prefetch_to_write(block, self.inline_at(envelope));
         } else {
-            segment.prefetch_to_view(*block, shape.inline_at(envelope));
+            segment.prefetch_to_view(block, self.inline_at(envelope));
         }
     }
 
@@ -202,7 +228,7 @@ impl<'a> Queue<'a> {
 
     #[inline]
     fn load_ring(&self, position: u64) -> RingWord {
-        RingWord(self.word(self.place.shape.ring_word(position)).load(Ordering::SeqCst))
+        RingWord(self.ring_word(position).load(Ordering::SeqCst))
     }
 
     /// P6, C6: a position that is done with, whoever did it.

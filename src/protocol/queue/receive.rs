@@ -2,7 +2,7 @@
 
 use super::Queue;
 use crate::error::{Error, Result};
-use crate::layout::queue::{ABOUT, About, EnvelopeWord, HEAD, METADATA, OBJECT, Stage};
+use crate::layout::queue::{ABOUT, About, EnvelopeWord, HEAD, METADATA, OBJECT, RingWord, Stage};
 use crate::layout::slot::ObjectId;
 use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::protocol::queue::send::METADATA_BYTES;
@@ -26,9 +26,19 @@ pub(crate) enum Contents {
     Object(ObjectId),
 }
 
+#[cold]
+fn wrong_head(head: u64, named: RingWord) -> Error {
+    Error::corrupt(format!("a queue's head {head} is at {named:?}"))
+}
+
+#[cold]
+fn too_long(len: u32, most: u32) -> Error {
+    Error::corrupt(format!("a message of {len} bytes in an envelope of {most}"))
+}
+
 impl Queue<'_> {
     /// The next message, if there is one; `seen` is what this receiver knows of what was given back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(&self, seen: &AtomicU64) -> Result<Option<Taken>> {
         let returned = self.returned();
         if returned != seen.load(unmodelled::Ordering::Relaxed) {
@@ -68,14 +78,14 @@ impl Queue<'_> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&self, envelope: u32, from: EnvelopeWord, to: EnvelopeWord) -> Option<Taken> {
         let word = to.at(Stage::Taken).owned_by(self.actor.me);
         self.change_envelope(envelope, from, word).then_some(Taken { envelope, word })
     }
 
     /// C2 to C6.
-    #[inline]
+    #[inline(always)]
     fn take_next(&self) -> Result<Option<Taken>> {
         while let Some((head, envelope, word)) = self.next()? {
             if let Some(taken) = self.take(envelope, word, word.delivered()) {
@@ -87,7 +97,7 @@ impl Queue<'_> {
     }
 
     /// C2 to C4a: the head, and the envelope there, which is to be received.
-    #[inline]
+    #[inline(always)]
     fn next(&self) -> Result<Option<(u64, u32, EnvelopeWord)>> {
         let shape = &self.place.shape;
         let mut stale = None;
@@ -107,7 +117,7 @@ impl Queue<'_> {
             if named.round() != shape.round(head) || envelope >= shape.envelopes {
                 if stale.replace(head) == Some(head) {
                     // The head was another's by then, or the word is nobody's.
-                    return Err(Error::corrupt(format!("a queue's head {head} is at {named:?}")));
+                    return Err(wrong_head(head, named));
                 }
                 continue;
             }
@@ -150,40 +160,48 @@ impl Queue<'_> {
     }
 
     /// Where a message that was taken is.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn contents(&self, taken: &Taken) -> Result<Contents> {
         let shape = &self.place.shape;
-        let object = self.word(shape.envelope(taken.envelope, OBJECT)).load(Ordering::Relaxed);
+        let object = self.field(taken.envelope, OBJECT).load(Ordering::Relaxed);
         if let Some(object) = ObjectId::from_word(object) {
             return Ok(Contents::Object(object));
         }
         let len = self.about(taken).len();
         if len > shape.inline {
-            let what = format!("a message of {len} bytes in an envelope of {}", shape.inline);
-            return Err(Error::corrupt(what));
+            return Err(too_long(len, shape.inline));
         }
-        Ok(Contents::Inline { at: shape.inline_at(taken.envelope), len: len.into() })
+        Ok(Contents::Inline { at: self.inline_at(taken.envelope), len: len.into() })
     }
 
+    #[inline]
     fn about(&self, taken: &Taken) -> About {
-        About(self.word(self.place.shape.envelope(taken.envelope, ABOUT)).load(Ordering::Relaxed))
+        About(self.field(taken.envelope, ABOUT).load(Ordering::Relaxed))
     }
 
     /// What was sent with it.
+    #[inline(always)]
     pub(crate) fn metadata(&self, taken: &Taken) -> ([u8; METADATA_BYTES], usize) {
         let mut bytes = [0; METADATA_BYTES];
         let len = usize::from(self.about(taken).metadata()).min(METADATA_BYTES);
-        for (at, part) in bytes.chunks_mut(8).take(len.div_ceil(8)).enumerate() {
-            let word = self.place.shape.envelope(taken.envelope, METADATA + at);
-            part.copy_from_slice(&self.word(word).load(Ordering::Relaxed).to_le_bytes());
+        if len != 0 {
+            self.copy_metadata(taken, &mut bytes[..len.next_multiple_of(8)]);
         }
         (bytes, len)
     }
 
+    #[inline(never)]
+    fn copy_metadata(&self, taken: &Taken, bytes: &mut [u8]) {
+        for (at, part) in bytes.chunks_mut(8).enumerate() {
+            let word = self.field(taken.envelope, METADATA + at).load(Ordering::Relaxed);
+            part.copy_from_slice(&word.to_le_bytes());
+        }
+    }
+
     /// A1 to A5; `false`: it is not this participant's.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acknowledge(&self, taken: &Taken) -> bool {
-        let object = self.word(self.place.shape.envelope(taken.envelope, OBJECT));
+        let object = self.field(taken.envelope, OBJECT);
         let has_object = object.load(Ordering::Relaxed) != 0;
         let next = if has_object {
             taken.word.at(Stage::Acked).owned_by(self.actor.me)
@@ -208,7 +226,7 @@ impl Queue<'_> {
 
     /// Evicts what an envelope names and nobody needs any more: the object of a message, a promise of a ledger.
     pub(super) fn evict_object(&self, envelope: u32) {
-        let object = self.word(self.place.shape.envelope(envelope, OBJECT));
+        let object = self.field(envelope, OBJECT);
         if let Some(id) = ObjectId::from_word(object.load(Ordering::SeqCst)) {
             self.actor.evict_named(id);
             object.store(0, Ordering::SeqCst);

@@ -12,15 +12,38 @@ use crate::layout::slot::{Link, ObjectId, Place, SlotWord, State, VERSION};
 use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::protocol::write::Writing;
 use crate::sync::Ordering;
-use crate::writer::Fill;
+use crate::sync::unmodelled::{AtomicU64, Ordering::Relaxed};
+use crate::writer::{BlockWriter, Fill};
 
 /// Bytes of metadata that a message may have.
 pub(crate) const METADATA_BYTES: usize = METADATA_WORDS * 8;
 
+/// What a sender saw of the ring word that it will name its next message in, while it had the line: who waits for that message
+/// looks at the line all the time, so to look first would be to fetch it twice. Any guess will do: the CAS decides.
+#[derive(Debug, Default)]
+pub(crate) struct Guess {
+    position: AtomicU64,
+    word: AtomicU64,
+}
+
+impl Guess {
+    #[inline(always)]
+    fn at(&self, position: u64) -> Option<RingWord> {
+        let is_of_it = self.position.load(Relaxed) == position;
+        is_of_it.then(|| RingWord(self.word.load(Relaxed)))
+    }
+
+    #[inline(always)]
+    fn set(&self, position: u64, word: RingWord) {
+        self.word.store(word.0, Relaxed);
+        self.position.store(position, Relaxed);
+    }
+}
+
 /// An envelope that this participant owns, for a message that is not sent yet; dropped, it is empty again.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
-    queue: Queue<'a>,
+    queue: &'a Queue<'a>,
     /// [`Actor::forks`](crate::actor::Actor::forks) when it was owned.
     forks: u32,
     pub(crate) index: u32,
@@ -28,52 +51,65 @@ pub(crate) struct Envelope<'a> {
 }
 
 impl<'a> Queue<'a> {
-    /// Starts fetching all that a send writes, if it is the envelope from which one is looked for: each line was written, or
-    /// looked at, by another processor. Once: who waits for room would keep the lines from those who make it.
-    #[inline]
+    /// Starts fetching the lines that a send fills, if it is the envelope from which one is looked for: who received what was
+    /// there before has them. Once: who waits for room would keep them from those who make it.
+    #[inline(always)]
     pub(crate) fn prefetch_for_send(&self, from: u32) {
         self.prefetch_envelope(from.min(self.place.shape.envelopes - 1), true);
-        let tail = self.word(TAIL).load(Ordering::Relaxed);
-        let named = self.place.shape.ring_word(tail) as u64;
-        self.actor.segment.prefetch_to_write(self.place.block, named * 8);
+    }
+
+    /// The envelope after another.
+    #[inline(always)]
+    pub(crate) fn envelope_after(&self, index: u32) -> u32 {
+        if index + 1 < self.place.shape.envelopes { index + 1 } else { 0 }
     }
 
     /// P1: an empty envelope, looked for from one on; `None`: there is none.
-    #[inline]
-    pub(crate) fn own_envelope(&self, from: u32) -> Option<Envelope<'a>> {
+    #[inline(always)]
+    pub(crate) fn own_envelope(&'a self, from: u32) -> Option<Envelope<'a>> {
+        let from = from.min(self.place.shape.envelopes - 1);
+        self.own(from).or_else(|| self.own_another(from))
+    }
+
+    #[cold]
+    fn own_another(&'a self, from: u32) -> Option<Envelope<'a>> {
         let count = self.place.shape.envelopes;
-        let from = from.min(count - 1);
-        (from..count).chain(0..from).find_map(|index| {
-            let empty = self.load_envelope(index);
-            if !empty.is(Stage::Empty) {
-                return None;
-            }
-            let word = empty.at(Stage::Owned).owned_by(self.actor.me);
-            let forks = self.actor.forks();
-            let is_mine = self.change_envelope(index, empty, word);
-            is_mine.then(|| Envelope { queue: *self, forks, index, word })
-        })
+        (from + 1..count).chain(0..from).find_map(|index| self.own(index))
+    }
+
+    /// P1 of one that is empty.
+    #[inline(always)]
+    fn own(&'a self, index: u32) -> Option<Envelope<'a>> {
+        let empty = self.load_envelope(index);
+        if !empty.is(Stage::Empty) {
+            return None;
+        }
+        let word = empty.at(Stage::Owned).owned_by(self.actor.me);
+        let forks = self.actor.forks();
+        let is_mine = self.change_envelope(index, empty, word);
+        is_mine.then(|| Envelope { queue: self, forks, index, word })
     }
 }
 
 impl<'a> Envelope<'a> {
     fn set(&self, field: usize, value: u64) {
-        self.queue
-            .word(self.queue.place.shape.envelope(self.index, field))
-            .store(value, Ordering::Relaxed);
+        self.queue.field(self.index, field).store(value, Ordering::Relaxed);
     }
 
     /// Where a small message is to lie, in the queue's block.
     pub(crate) fn inline_part(&self) -> (BlockRef, u64) {
         let place = &self.queue.place;
-        (place.block, place.shape.inline_at(self.index))
+        (place.block, self.queue.inline_at(self.index))
     }
 
     /// P2 of a small message: lets `fill` write it into the queue itself; how much it wrote, or wanted to write.
-    #[inline]
-    pub(crate) fn fill(&self, fill: &mut Fill<'_>) -> Result<usize> {
+    #[inline(always)]
+    pub(crate) fn fill<F>(&self, fill: &mut F) -> Result<usize>
+    where
+        F: FnMut(&mut BlockWriter<'_>) -> Result<()> + ?Sized,
+    {
         let place = &self.queue.place;
-        let part = (place.shape.inline_at(self.index), u64::from(place.shape.inline));
+        let part = (self.queue.inline_at(self.index), u64::from(place.shape.inline));
         self.queue.actor.fill_part(place.block, part, fill)
     }
 
@@ -96,7 +132,7 @@ impl<'a> Envelope<'a> {
     /// P2a, P2b.
     #[inline]
     pub(crate) fn publish(&self, writing: Writing<'_>, len: u64) {
-        let Queue { slot: queue, place, .. } = &self.queue;
+        let Queue { slot: queue, place, .. } = self.queue;
         let fingerprint = Fingerprint::from_raw(queue.fingerprint.load(Ordering::Relaxed));
         let slot = writing.claimed.slot;
         slot.place.store(Place::Variable(place.id).to_word(), Ordering::Relaxed);
@@ -108,38 +144,64 @@ impl<'a> Envelope<'a> {
         writing.publish_as(word, len, fingerprint);
     }
 
-    /// P3 to P6: sends what was filled, of so many bytes.
-    #[inline]
-    pub(crate) fn send(self, len: u32, metadata: &[u8]) -> Result<()> {
-        self.set(ABOUT, About::new(len, metadata.len() as u8).0);
+    #[inline(never)]
+    fn set_metadata(&self, metadata: &[u8]) {
         for (at, part) in metadata.chunks(8).take(METADATA_WORDS).enumerate() {
             let mut word = [0; 8];
             word[..part.len()].copy_from_slice(part);
             self.set(METADATA + at, u64::from_le_bytes(word));
         }
-        let (queue, shape) = (&self.queue, &self.queue.place.shape);
-        let mut stale = None;
+    }
+
+    /// P3 to P6: sends what was filled, of so many bytes.
+    #[inline(always)]
+    pub(crate) fn send(self, len: u32, metadata: &[u8], guess: &Guess) -> Result<()> {
+        self.name(len, metadata, guess)?;
+        std::mem::forget(self);
+        Ok(())
+    }
+
+    /// The same for one who forgets it then.
+    #[inline(always)]
+    fn name(&self, len: u32, metadata: &[u8], guess: &Guess) -> Result<()> {
+        self.set(ABOUT, About::new(len, metadata.len() as u8).0);
+        if !metadata.is_empty() {
+            self.set_metadata(metadata);
+        }
+        let (queue, shape) = (self.queue, &self.queue.place.shape);
+        let (mut stale, mut untried) = (None, Some(guess));
+        let mut guess_of = |tail: u64| {
+            let guess = untried.take()?;
+            // Two threads may have set a part each: only the CAS may believe it.
+            guess.at(tail).filter(|word| word.round() == shape.round_before(tail))
+        };
         loop {
             let tail = queue.word(TAIL).load(Ordering::SeqCst);
-            let found = queue.load_ring(tail);
+            let found = guess_of(tail).unwrap_or_else(|| queue.load_ring(tail));
             if found.round() == shape.round_before(tail) {
                 let named = RingWord::naming(shape.round(tail), self.index, self.word);
-                let word = queue.word(shape.ring_word(tail));
+                let word = queue.ring_word(tail);
                 let sent =
                     word.compare_exchange(found.0, named.0, Ordering::SeqCst, Ordering::SeqCst);
                 if sent.is_ok() {
+                    let next = tail.wrapping_add(1);
+                    guess.set(next, queue.load_ring(next));
                     queue.advance(TAIL, tail);
-                    std::mem::forget(self);
                     return Ok(());
                 }
             } else if found.round() == shape.round(tail) {
                 queue.advance(TAIL, tail);
             } else if stale.replace(tail) == Some(tail) {
                 // The tail was another's by then, or the word is nobody's.
-                return Err(Error::corrupt(format!("a queue's tail {tail} is at {found:?}")));
+                return Err(wrong_tail(tail, found));
             }
         }
     }
+}
+
+#[cold]
+fn wrong_tail(tail: u64, found: RingWord) -> Error {
+    Error::corrupt(format!("a queue's tail {tail} is at {found:?}"))
 }
 
 impl Drop for Envelope<'_> {
@@ -148,8 +210,7 @@ impl Drop for Envelope<'_> {
             // The parent's.
             return;
         }
-        let object = self.queue.place.shape.envelope(self.index, OBJECT);
-        let object = self.queue.word(object);
+        let object = self.queue.field(self.index, OBJECT);
         if let Some(id) = ObjectId::from_word(object.load(Ordering::Relaxed)) {
             self.queue.actor.evict_version(id);
             object.store(0, Ordering::SeqCst);

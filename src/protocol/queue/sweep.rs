@@ -131,7 +131,7 @@ impl Queue<'_> {
 
     /// The object that an envelope's message is, or is to be.
     pub(crate) fn object_of(&self, envelope: u32) -> Option<ObjectId> {
-        let object = self.word(self.place.shape.envelope(envelope, OBJECT));
+        let object = self.field(envelope, OBJECT);
         ObjectId::from_word(object.load(Ordering::SeqCst))
     }
 

@@ -1,20 +1,25 @@
 //! A message that was received: its bytes, until it is acknowledged or given back.
 
-use super::{Owner, QueueHandle};
+use std::sync::Arc;
+
+use super::QueueHandle;
 use crate::error::{Error, Result};
-use crate::protocol::queue::{Contents, METADATA_BYTES, Queue, QueuePlace, Taken};
+use crate::layout::queue::EnvelopeWord;
+use crate::layout::slot::ObjectId;
+use crate::protocol::queue::{Contents, METADATA_BYTES, Queue, Taken};
 use crate::region::pinned::{Lent, Pinned};
 
 /// A message of this process's. Dropped, it is given back.
 #[derive(Debug)]
 pub(crate) struct Delivery {
-    /// The queue.
-    pinned: Pinned,
-    place: QueuePlace,
-    owner: Owner,
+    /// The receiver's, which pins the queue for as long as any of them has it.
+    handle: Arc<QueueHandle>,
+    /// With the word 0 when it is over.
     taken: Taken,
-    is_over: bool,
 }
+
+/// What was sent with a message, in the first so many bytes.
+pub(crate) type MessageMetadata = ([u8; METADATA_BYTES], usize);
 
 /// The bytes of a message.
 #[derive(Debug)]
@@ -26,41 +31,56 @@ pub(crate) enum MessageBytes {
 }
 
 impl Delivery {
-    #[inline]
-    pub(super) fn new(handle: &QueueHandle, taken: Taken) -> Result<Self> {
-        let (place, owner) = (handle.place, handle.owner);
-        match handle.pinned.again() {
-            Ok(pinned) => Ok(Self { pinned, place, owner, taken, is_over: false }),
-            Err(error) => {
-                handle.queue()?.give_back(&taken);
-                Err(error)
-            }
-        }
+    #[inline(always)]
+    pub(super) fn new(handle: &Arc<QueueHandle>, taken: Taken) -> Self {
+        Self { handle: handle.clone(), taken }
     }
 
-    #[inline]
-    fn queue(&self) -> Result<Queue<'_>> {
-        let actor = self.owner.actor(self.pinned.attachment(), "message")?;
-        actor.at_queue(self.place, self.pinned.slot())
+    #[inline(always)]
+    fn queue(&self) -> Result<&Queue<'_>> {
+        self.handle.queue_for("message")
     }
 
     /// Where its bytes are.
-    #[inline]
     pub(crate) fn bytes(&self) -> Result<MessageBytes> {
-        match self.queue()?.contents(&self.taken)? {
-            Contents::Inline { at, len } => self.pinned.lend((at, len)).map(MessageBytes::Inline),
-            Contents::Object(id) => {
-                let attachment = self.pinned.attachment();
-                let pin = attachment.actor()?.pin(id)?;
-                let gone = || Error::corrupt(format!("a message's object {id:?} is gone"));
-                Pinned::new(attachment, pin.ok_or_else(gone)?).map(MessageBytes::Object)
-            }
-        }
+        self.bytes_in(self.queue()?)
     }
 
     /// What was sent with it.
-    pub(crate) fn metadata(&self) -> Result<([u8; METADATA_BYTES], usize)> {
+    pub(crate) fn metadata(&self) -> Result<MessageMetadata> {
         Ok(self.queue()?.metadata(&self.taken))
+    }
+
+    /// Both.
+    #[inline(always)]
+    pub(crate) fn parts(&self) -> Result<(MessageBytes, MessageMetadata)> {
+        let queue = self.queue()?;
+        Ok((self.bytes_in(queue)?, queue.metadata(&self.taken)))
+    }
+
+    #[inline(always)]
+    fn bytes_in(&self, queue: &Queue<'_>) -> Result<MessageBytes> {
+        match queue.contents(&self.taken)? {
+            Contents::Inline { at, len } => {
+                self.handle.pinned.lend((at, len)).map(MessageBytes::Inline)
+            }
+            Contents::Object(id) => self.object(id),
+        }
+    }
+
+    #[inline(never)]
+    fn object(&self, id: ObjectId) -> Result<MessageBytes> {
+        let attachment = self.handle.attachment();
+        let pin = attachment.actor()?.pin(id)?;
+        let gone = || Error::corrupt(format!("a message's object {id:?} is gone"));
+        Pinned::new(attachment, pin.ok_or_else(gone)?).map(MessageBytes::Object)
+    }
+
+    #[inline(never)]
+    fn give_back(&self) {
+        if let Ok(queue) = self.queue() {
+            queue.give_back(&self.taken);
+        }
     }
 
     /// How often it was received, with this time.
@@ -76,14 +96,14 @@ impl Delivery {
     /// Whether this process received it: a forked child did not.
     #[inline]
     pub(crate) fn is_mine(&self) -> bool {
-        self.owner.is_this_process(self.pinned.attachment())
+        self.handle.is_mine()
     }
 
     /// Says that nobody needs it any more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acknowledge(mut self) -> Result<()> {
         let is_done = self.queue()?.acknowledge(&self.taken);
-        self.is_over = true;
+        self.taken.word = EnvelopeWord(0);
         if is_done { Ok(()) } else { Err(Error::NotOwner { token: "message" }) }
     }
 }
@@ -91,10 +111,8 @@ impl Delivery {
 impl Drop for Delivery {
     #[inline]
     fn drop(&mut self) {
-        if !self.is_over
-            && let Ok(queue) = self.queue()
-        {
-            queue.give_back(&self.taken);
+        if self.taken.word != EnvelopeWord(0) {
+            self.give_back();
         }
     }
 }

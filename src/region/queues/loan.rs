@@ -27,7 +27,7 @@ impl QueueSender {
     /// Lends memory for a message of so many bytes.
     pub(crate) fn loan(&self, letter: Letter<'_>, patience: &Patience) -> Result<QueueLoan<'_>> {
         let queue = self.handle.queue()?;
-        let envelope = self.own_envelope(&queue, patience)?;
+        let envelope = self.own_envelope(queue, patience)?;
         let len = letter.size;
         let (object, at) = if letter.may_be_inline && len <= queue.place.shape.inline as usize {
             (None, envelope.inline_part())
@@ -46,7 +46,7 @@ impl QueueSender {
 
 impl<'a> QueueLoan<'a> {
     fn is_mine(&self) -> bool {
-        self.sender.handle.owner.is_this_process(self.sender.handle.attachment())
+        self.sender.handle.is_mine()
     }
 
     /// What is to be sent or dropped; `self` is forgotten by the caller.
@@ -63,11 +63,12 @@ impl<'a> QueueLoan<'a> {
         let queue = self.sender.handle.queue()?;
         queue.expect_there()?;
         let len = len.min(self.len);
+        let sender = self.sender;
         let (envelope, object) = ManuallyDrop::new(self).take();
         if let Some(writing) = object {
             envelope.publish(writing, len as u64);
         }
-        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), metadata)?;
+        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), metadata, &sender.guess)?;
         queue.ring(ChannelBell::Items);
         Ok(())
     }

@@ -8,11 +8,13 @@ mod wait;
 
 pub use options::{QueueOptions, WaitPolicy};
 
-pub(crate) use delivery::{Delivery, MessageBytes};
+pub(crate) use delivery::{Delivery, MessageBytes, MessageMetadata};
 pub(crate) use ledger::Ledger;
 pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
 pub(super) use wait::wait_until;
+
+use std::sync::Arc;
 
 use crate::actor::{Actor, Refusal};
 use crate::error::{Error, Result};
@@ -22,19 +24,20 @@ use crate::layout::participant::ParticipantId;
 use crate::layout::slot::ObjectId;
 use crate::names;
 use crate::protocol::channel::{AtChannel, ChannelBell};
-use crate::protocol::queue::{Envelope, METADATA_BYTES, Queue, QueuePlace, Taken};
+use crate::protocol::queue::{Envelope, Guess, METADATA_BYTES, Queue, Taken};
 use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
 use crate::region::{Region, reap};
-use crate::sync::unmodelled::{AtomicU32, AtomicU64, Ordering};
-use crate::writer::Fill;
+use crate::sync::unmodelled::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::writer::{BlockWriter, Fill};
 
 /// A queue that one process has pinned.
 #[derive(Debug)]
 pub(super) struct QueueHandle {
     pinned: Pinned,
-    place: QueuePlace,
+    /// It is where it is for as long as it is pinned, and for the owner only: in a forked child it is elsewhere.
+    queue: Queue<'static>,
     owner: Owner,
 }
 
@@ -137,8 +140,7 @@ impl Region {
         actor.expect_queue(id, fingerprint)?;
         let found = actor.pin_queue(id).map_err(|error| with_key(error, key))?;
         let (pin, queue) = found.ok_or(Error::NotFound { key })?;
-        let place = queue.place;
-        Ok(QueueHandle { pinned: Pinned::new(self.attachment, pin)?, place, owner })
+        Ok(QueueHandle { queue, pinned: Pinned::new(self.attachment, pin)?, owner })
     }
 
     /// This process as one that produces for a queue.
@@ -146,9 +148,10 @@ impl Region {
         let handle = self.queue_handle(key, fingerprint)?;
         handle.queue()?.add_producer();
         // Each begins elsewhere, so that they do not all try the same one.
-        let (envelopes, me) = (handle.place.shape.envelopes, handle.owner.me.index());
+        let (envelopes, me) = (handle.queue.place.shape.envelopes, handle.owner.me.index());
         let first = (u64::from(me) * u64::from(envelopes) / 16 % u64::from(envelopes)) as u32;
-        Ok(QueueSender { region: self.clone(), handle, cursor: AtomicU32::new(first) })
+        let (cursor, outgrown) = (AtomicU32::new(first), AtomicBool::new(false));
+        Ok(QueueSender { region: self.clone(), handle, cursor, outgrown, guess: Guess::default() })
     }
 
     /// This process as one that receives from a queue.
@@ -157,7 +160,7 @@ impl Region {
         key: Key,
         fingerprint: Fingerprint,
     ) -> Result<QueueReceiver> {
-        let handle = self.queue_handle(key, fingerprint)?;
+        let handle = Arc::new(self.queue_handle(key, fingerprint)?);
         Ok(QueueReceiver { region: self.clone(), handle, seen: AtomicU64::new(0) })
     }
 }
@@ -169,19 +172,33 @@ impl QueueHandle {
     }
 
     /// The queue, for this process; an error in a forked child.
-    #[inline]
-    pub(super) fn queue(&self) -> Result<Queue<'_>> {
-        let actor = self.owner.actor(self.attachment(), "handle of a queue")?;
-        actor.at_queue(self.place, self.pinned.slot())
+    #[inline(always)]
+    pub(super) fn queue(&self) -> Result<&Queue<'_>> {
+        self.queue_for("handle of a queue")
+    }
+
+    /// The same for a token of this process's.
+    #[inline(always)]
+    fn queue_for(&self, token: &'static str) -> Result<&Queue<'_>> {
+        if self.is_mine() {
+            Ok(&self.queue)
+        } else {
+            Err(self.owner.not_mine(self.attachment(), token))
+        }
+    }
+
+    #[inline(always)]
+    fn is_mine(&self) -> bool {
+        self.owner.is_this_process(self.attachment())
     }
 
     /// The same, pinned once more.
     pub(super) fn again(&self) -> Result<Self> {
-        Ok(Self { pinned: self.pinned.again()?, place: self.place, owner: self.owner })
+        Ok(Self { pinned: self.pinned.again()?, queue: self.queue, owner: self.owner })
     }
 
     pub(super) fn id(&self) -> ObjectId {
-        self.place.id
+        self.queue.place.id
     }
 
     fn key(&self) -> Key {
@@ -202,59 +219,93 @@ pub(crate) struct Letter<'a> {
 pub(crate) struct QueueSender {
     pub(super) region: Region,
     pub(super) handle: QueueHandle,
-    /// The envelope that was owned last: it may well be empty again.
+    /// The envelope to look at first. Each has its turn: the one after the last was acknowledged long ago, so its lines can be
+    /// fetched before they are needed, while those of the last are still on their way.
     cursor: AtomicU32,
+    /// Whether the last message that was to lie in the queue itself proved too large for it.
+    outgrown: AtomicBool,
+    guess: Guess,
 }
 
 impl QueueSender {
-    /// Sends what `fill` writes.
+    /// Whether a message of about so many bytes is likely to lie in the queue itself: then nobody need guess better.
     #[inline]
-    pub(crate) fn send(
+    pub(crate) fn is_small(&self, size: usize) -> bool {
+        let inline = self.handle.queue.place.shape.inline as usize;
+        size <= inline && !self.outgrown.load(Ordering::Relaxed)
+    }
+
+    /// Sends what `fill` writes.
+    #[inline(always)]
+    pub(crate) fn send<F>(
         &self,
         letter: Letter<'_>,
         patience: &Patience,
-        fill: &mut Fill<'_>,
-    ) -> Result<()> {
+        fill: &mut F,
+    ) -> Result<()>
+    where
+        F: FnMut(&mut BlockWriter<'_>) -> Result<()>,
+    {
         if letter.metadata.len() > METADATA_BYTES {
             return Err(too_much_metadata(letter.metadata.len()));
         }
         let queue = self.handle.queue()?;
-        let envelope = self.own_envelope(&queue, patience)?;
+        let envelope = self.own_envelope(queue, patience)?;
         let inline = queue.place.shape.inline as usize;
         let mut size = letter.size;
         let mut len = None;
         if letter.may_be_inline && size <= inline {
             size = envelope.fill(fill)?;
             len = (size <= inline).then_some(size as u64);
+            if len.is_none() != self.outgrown.load(Ordering::Relaxed) {
+                self.outgrown.store(len.is_none(), Ordering::Relaxed);
+            }
         }
         let len = match len {
             Some(len) => len,
             None => self.put(&envelope, size, fill)?,
         };
-        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), letter.metadata)?;
+        envelope.send(u32::try_from(len).unwrap_or(u32::MAX), letter.metadata, &self.guess)?;
         queue.ring(ChannelBell::Items);
+        queue.prefetch_for_send(self.cursor.load(Ordering::Relaxed));
         Ok(())
     }
 
-    #[inline]
-    fn own_envelope<'a>(&'a self, queue: &Queue<'a>, patience: &Patience) -> Result<Envelope<'a>> {
-        queue.prefetch_for_send(self.cursor.load(Ordering::Relaxed));
+    #[inline(always)]
+    fn own_envelope<'a>(
+        &'a self,
+        queue: &'a Queue<'a>,
+        patience: &Patience,
+    ) -> Result<Envelope<'a>> {
+        let from = self.cursor.load(Ordering::Relaxed);
+        queue.prefetch_for_send(from);
+        queue.expect_there()?;
+        let envelope = match queue.own_envelope(from) {
+            Some(envelope) => envelope,
+            None => self.await_envelope(queue, patience)?,
+        };
+        self.cursor.store(queue.envelope_after(envelope.index), Ordering::Relaxed);
+        Ok(envelope)
+    }
+
+    /// One of a queue that was full.
+    #[inline(never)]
+    fn await_envelope<'a>(
+        &'a self,
+        queue: &'a Queue<'a>,
+        patience: &Patience,
+    ) -> Result<Envelope<'a>> {
         let look = || {
             queue.expect_there()?;
             Ok(queue.own_envelope(self.cursor.load(Ordering::Relaxed)))
         };
-        match self.handle.wait_until(ChannelBell::Room, patience, look)? {
-            Some(envelope) => {
-                self.cursor.store(envelope.index, Ordering::Relaxed);
-                Ok(envelope)
-            }
-            None => Err(self.refuse(patience)),
-        }
+        let found = self.handle.wait_until(ChannelBell::Room, patience, look)?;
+        found.ok_or_else(|| self.refuse(patience))
     }
 
     #[cold]
     fn refuse(&self, patience: &Patience) -> Error {
-        let (key, capacity) = (self.handle.key(), self.handle.place.shape.envelopes);
+        let (key, capacity) = (self.handle.key(), self.handle.queue.place.shape.envelopes);
         match patience.waited() {
             Some(waited) => Error::TimedOut { key, waited },
             None => Error::Full { key, capacity },
@@ -288,7 +339,7 @@ impl Drop for QueueSender {
 #[derive(Debug)]
 pub(crate) struct QueueReceiver {
     pub(super) region: Region,
-    pub(super) handle: QueueHandle,
+    pub(super) handle: Arc<QueueHandle>,
     /// What it knows of messages that were given back.
     seen: AtomicU64,
 }
@@ -310,13 +361,23 @@ enum Found {
 
 impl QueueReceiver {
     /// The next message.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(&self, patience: &Patience) -> Result<Received> {
         let queue = self.handle.queue()?;
-        let look = || self.look(&queue);
+        queue.expect_there()?;
+        match queue.receive(&self.seen)? {
+            Some(taken) => Ok(Received::Message(Delivery::new(&self.handle, taken))),
+            None => self.receive_later(queue, patience),
+        }
+    }
+
+    /// The same, when there was none.
+    #[inline(never)]
+    fn receive_later(&self, queue: &Queue<'_>, patience: &Patience) -> Result<Received> {
+        let look = || self.look(queue);
         match self.handle.wait_until(ChannelBell::Items, patience, look)? {
             Some(Found::Message(taken)) => {
-                Delivery::new(&self.handle, taken).map(Received::Message)
+                Ok(Received::Message(Delivery::new(&self.handle, taken)))
             }
             Some(Found::End) => Ok(Received::End),
             None => Ok(Received::Nothing),
@@ -384,7 +445,7 @@ impl QueueReceiver {
         let queue = self.handle.queue()?;
         queue.expect_there()?;
         let taken = queue.take_letter(from);
-        taken.map(|taken| Delivery::new(&self.handle, taken)).transpose()
+        Ok(taken.map(|taken| Delivery::new(&self.handle, taken)))
     }
 
     pub(crate) fn key(&self) -> Key {

@@ -26,6 +26,32 @@ impl Patience {
     }
 }
 
+/// The time since somebody began to ask for it: most find what they wait for before they need to know.
+struct Clock {
+    limit: Option<Duration>,
+    started: Option<Instant>,
+}
+
+impl Clock {
+    fn elapsed(&mut self) -> Duration {
+        match self.started {
+            Some(started) => started.elapsed(),
+            None => {
+                self.started = Some(Instant::now());
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// How long to sleep at most. Who waits without a limit need not know the time.
+    fn left(&mut self) -> Duration {
+        match self.limit {
+            Some(limit) => limit.saturating_sub(self.elapsed()),
+            None => SLICE,
+        }
+    }
+}
+
 /// Looks between two at the clock.
 const LOOKS: u32 = 64;
 
@@ -65,21 +91,19 @@ fn wait_longer<'a, R>(
     listen: impl Fn() -> Result<(&'a AtomicU64, u32)>,
     mut look: impl FnMut() -> Result<Option<R>>,
 ) -> Result<Option<R>> {
-    let started = Instant::now();
-    // Who waits without a limit need not know the time.
-    let left = || patience.limit.map_or(SLICE, |limit| limit.saturating_sub(started.elapsed()));
     let (spins, mut reaped) = (patience.policy.spins(), Duration::ZERO);
-    while spins.is_none_or(|time| !time.is_zero() && started.elapsed() < time) {
+    let mut clock = Clock { limit: patience.limit, started: None };
+    while spins.is_none_or(|time| !time.is_zero() && clock.elapsed() < time) {
         for _ in 0..LOOKS {
             std::hint::spin_loop();
             if let Some(found) = look()? {
                 return Ok(Some(found));
             }
         }
-        if left().is_zero() {
+        if clock.left().is_zero() {
             return Ok(None);
         }
-        let elapsed = started.elapsed();
+        let elapsed = clock.elapsed();
         // Whoever was to send, or to acknowledge, may have died.
         if elapsed - reaped >= SLICE {
             reap::reap_dead(attachment)?;
@@ -91,7 +115,7 @@ fn wait_longer<'a, R>(
         if let Some(found) = look()? {
             return Ok(Some(found));
         }
-        let left = left();
+        let left = clock.left();
         if left.is_zero() {
             return Ok(None);
         }
@@ -101,7 +125,7 @@ fn wait_longer<'a, R>(
             return Ok(Some(found));
         }
         // Who is woken again and again for nothing looks for the dead, too.
-        let elapsed = started.elapsed();
+        let elapsed = clock.elapsed();
         if !is_woken || elapsed - reaped >= SLICE {
             reap::reap_dead(attachment)?;
             reaped = elapsed;
