@@ -25,7 +25,8 @@ const TOKEN: &str = "owned object";
 /// got by its key, stays valid when the owner is done. The owner may [update](Owned::update) it: its key is that of a
 /// [cell](crate::Cell) which it alone sets, so that whoever has the key or a proxy finds the newest value, and
 /// [`Store::cell_from_key`] follows the changes. The ownership goes to another process by a [token](Owned::into_token),
-/// which that one [adopts](OwnedToken::adopt).
+/// which that one [adopts](OwnedToken::adopt), or as a [message](crate::Sender::send_owned) of a queue, which owns it until
+/// it is received.
 ///
 /// A forked child inherits the view and not the ownership: there its drop evicts nothing, and the methods that need an owner
 /// are [`Error::NotOwner`].
@@ -233,12 +234,37 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
             None => lasting.get(self.key)?,
         };
         let block = found.ok_or(Error::NotFound { key: self.key })?;
-        Self::make(&self.store, |put| {
-            put(block.len(), &mut |out| {
-                out.write(&block);
+        Self::of_bytes(&self.store, &block)
+    }
+
+    /// A new object with these bytes, which were checked.
+    pub(crate) fn of_bytes(store: &Arc<Inner>, bytes: &[u8]) -> Result<Self> {
+        Self::make(store, |put| {
+            put(bytes.len(), &mut |out| {
+                out.write(bytes);
                 Ok(())
             })
         })
+    }
+
+    /// Gives it away by `send`, which gets its key; after an error it is owned as before.
+    pub(crate) fn give_away(&mut self, send: impl FnOnce(Key) -> Result<()>) -> Result<()> {
+        self.owner()?;
+        send(self.key)?;
+        self.is_armed = false;
+        Ok(())
+    }
+
+    /// What `adopt` binds to this process, and was found to be that.
+    pub(crate) fn adopted(
+        (store, key): (&Arc<Inner>, Key),
+        view: View<C::Target>,
+        adopt: impl FnOnce() -> Result<()>,
+    ) -> Result<Self> {
+        // Looked at first: what can not be used is not taken from whoever can.
+        let (process, current) = (store.lasting()?.process()?, store.current::<C, T>(key)?);
+        adopt()?;
+        Ok(Self::of((store.clone(), key), process, (view, current)))
     }
 
     /// Makes the object everybody's: it stays until somebody evicts it.

@@ -71,11 +71,11 @@ impl<T: ?Sized, C: Codec<T>> Future for Sending<'_, T, C> {
 
 /// Who is called when it is worth another look, until he is.
 #[derive(Default)]
-struct Told(Option<(Waker, Watch)>);
+pub(super) struct Told(Option<(Waker, Watch)>);
 
 impl Told {
     /// The outcome of a look, or has `waker` called when there is something to be had, which another may have before.
-    fn poll<R>(
+    pub(super) fn poll<R>(
         &mut self,
         outcome: Result<R>,
         waker: &Waker,

@@ -165,7 +165,11 @@ impl Queue<'_> {
     }
 
     fn about(&self, taken: &Taken) -> About {
-        About(self.word(self.place.shape.envelope(taken.envelope, ABOUT)).load(Ordering::Relaxed))
+        self.about_envelope(taken.envelope)
+    }
+
+    pub(super) fn about_envelope(&self, envelope: u32) -> About {
+        About(self.word(self.place.shape.envelope(envelope, ABOUT)).load(Ordering::Relaxed))
     }
 
     /// What was sent with it.

@@ -19,11 +19,13 @@ pub(crate) const METADATA_BYTES: usize = METADATA_WORDS * 8;
 /// An envelope that this participant owns, for a message that is not sent yet; dropped, it is empty again.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
-    queue: Queue<'a>,
+    pub(super) queue: Queue<'a>,
     /// [`Actor::forks`](crate::actor::Actor::forks) when it was owned.
     forks: u32,
     pub(crate) index: u32,
     word: EnvelopeWord,
+    /// Whether its message is an object that this participant owned.
+    pub(super) is_of_owned: bool,
 }
 
 impl<'a> Queue<'a> {
@@ -50,13 +52,13 @@ impl<'a> Queue<'a> {
             let word = empty.at(Stage::Owned).owned_by(self.actor.me);
             let forks = self.actor.forks();
             let is_mine = self.change_envelope(index, empty, word);
-            is_mine.then(|| Envelope { queue: *self, forks, index, word })
+            is_mine.then(|| Envelope { queue: *self, forks, index, word, is_of_owned: false })
         })
     }
 }
 
 impl<'a> Envelope<'a> {
-    fn set(&self, field: usize, value: u64) {
+    pub(super) fn set(&self, field: usize, value: u64) {
         self.queue
             .word(self.queue.place.shape.envelope(self.index, field))
             .store(value, Ordering::Relaxed);
@@ -110,7 +112,8 @@ impl<'a> Envelope<'a> {
     /// P3 to P6: sends what was filled, of so many bytes.
     #[inline]
     pub(crate) fn send(self, len: u32, metadata: &[u8]) -> Result<()> {
-        self.set(ABOUT, About::new(len, metadata.len() as u8).0);
+        let about = About::new(len, metadata.len() as u8);
+        self.set(ABOUT, if self.is_of_owned { about.owned().0 } else { about.0 });
         for (at, part) in metadata.chunks(8).take(METADATA_WORDS).enumerate() {
             let mut word = [0; 8];
             word[..part.len()].copy_from_slice(part);
@@ -150,7 +153,7 @@ impl Drop for Envelope<'_> {
         let object = self.queue.place.shape.envelope(self.index, OBJECT);
         let object = self.queue.word(object);
         if let Some(id) = ObjectId::from_word(object.load(Ordering::Relaxed)) {
-            self.queue.actor.evict_version(id);
+            self.queue.actor.evict_named(id);
             object.store(0, Ordering::SeqCst);
         }
         self.queue.change_envelope(self.index, self.word, self.word.at(Stage::Empty));

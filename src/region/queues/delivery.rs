@@ -2,7 +2,11 @@
 
 use super::{Owner, QueueHandle};
 use crate::error::{Error, Result};
+use crate::key::Key;
+use crate::layout::slot::ObjectId;
+use crate::protocol::pin::Pin;
 use crate::protocol::queue::{Contents, METADATA_BYTES, Queue, QueuePlace, Taken};
+use crate::protocol::variable::Current;
 use crate::region::pinned::{Lent, Pinned};
 
 /// A message of this process's. Dropped, it is given back.
@@ -51,11 +55,39 @@ impl Delivery {
             Contents::Inline { at, len } => self.pinned.lend((at, len)).map(MessageBytes::Inline),
             Contents::Object(id) => {
                 let attachment = self.pinned.attachment();
-                let pin = attachment.actor()?.pin(id)?;
-                let gone = || Error::corrupt(format!("a message's object {id:?} is gone"));
-                Pinned::new(attachment, pin.ok_or_else(gone)?).map(MessageBytes::Object)
+                let pin = match attachment.actor()?.pin(id)? {
+                    Some(pin) => pin,
+                    None => self.current(id)?,
+                };
+                Pinned::new(attachment, pin).map(MessageBytes::Object)
             }
         }
+    }
+
+    /// What was owned and updated is a variable: the version that it has.
+    #[cold]
+    fn current(&self, id: ObjectId) -> Result<Pin<'static>> {
+        let attachment = self.pinned.attachment();
+        match attachment.actor()?.read_variable(id)? {
+            Current::Version(version) => Ok(version.pin),
+            _ if self.queue()?.is_of_owned(self.taken.envelope) => {
+                Err(Error::NotFound { key: id.key(attachment.facts.region) })
+            }
+            _ => Err(Error::corrupt(format!("a message's object {id:?} is gone"))),
+        }
+    }
+
+    /// The key of the object that it is; `None`: it lies in the queue itself.
+    pub(crate) fn object(&self) -> Result<Option<Key>> {
+        let object = self.queue()?.object_of(self.taken.envelope);
+        Ok(object.map(|id| id.key(self.pinned.attachment().facts.region)))
+    }
+
+    /// Acknowledges a message that is an object, which is bound to this process from then on.
+    pub(crate) fn take_out(mut self) -> Result<()> {
+        self.queue()?.take_out(&self.taken)?;
+        self.is_over = true;
+        Ok(())
     }
 
     /// What was sent with it.
