@@ -124,35 +124,24 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
         let lasting = store.lasting()?;
         let process = lasting.process()?;
         let _ = store.meet::<C, T>();
-        let cell = match store.variables().and_then(|them| them.new_bound_variable(C::FINGERPRINT))
-        {
-            Err(Error::Unsupported { .. }) => None,
-            cell => Some(cell?),
-        };
-        let written = write(&|size, fill| match cell {
-            Some(key) => {
-                let first = (key, Some(0));
-                store.variables()?.set_variable(first, (size, C::FINGERPRINT), fill).map(|_| key)
+        let is_cell = std::cell::Cell::new(true);
+        let key = write(&|size, fill| {
+            let variables = store.variables();
+            match variables.and_then(|them| them.put_bound_variable((size, C::FINGERPRINT), fill)) {
+                Err(Error::Unsupported { .. }) => {
+                    is_cell.set(false);
+                    lasting.put_for(size, (C::FINGERPRINT, Term::Process), fill)
+                }
+                key => key,
             }
-            None => lasting.put_for(size, (C::FINGERPRINT, Term::Process), fill),
-        });
-        let key = cell.or(written.as_ref().ok().copied());
-        let evict = |error| {
-            // The first error is the one to hear of.
-            let _ = key.map(|key| lasting.evict_bound(key));
-            error
-        };
-        let key = written.map_err(evict)?;
+        })?;
         let found = store.get::<C, T>(key).and_then(|view| view.ok_or(Error::NotFound { key }));
-        let view = found.map_err(evict)?;
-        Ok(Self {
-            view,
-            key,
-            store: store.clone(),
-            process,
-            is_cell: cell.is_some(),
-            is_armed: true,
-        })
+        let view = found.inspect_err(|_| {
+            // The first error is the one to hear of.
+            let _ = lasting.evict_bound(key);
+        })?;
+        let (store, is_cell) = (store.clone(), is_cell.get());
+        Ok(Self { view, key, store, process, is_cell, is_armed: true })
     }
 
     /// The newest value, if it is in a cell that nobody evicted.
@@ -201,6 +190,11 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
     ///
     /// What was [claimed](Proxy::into_owned) is an object, and those never change: its first update puts a cell in its place,
     /// under another [key](Owned::key).
+    ///
+    /// A cell stays where it is, which its key says. Among [several connectors](crate::connector::MultiConnector) an update goes to
+    /// the one that it is in, whatever the policies say of its size; one that it has no room for is
+    /// [`Error::OutOfSpace`], though another has. To go there, own it anew, under another key:
+    /// `owned = store.own(&value)?`.
     ///
     /// # Errors
     /// As [`Store::put`]; the old value is owned as before then. [`Error::NotFound`] when somebody evicted it,
