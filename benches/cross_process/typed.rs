@@ -92,6 +92,8 @@ fn own(bytes: usize) -> Trial {
 fn update(bytes: usize) -> Trial {
     let (store, numbers, batch) = (store(bytes), numbers(bytes), batch(bytes));
     let mut owned = store.own(&numbers).expect("there is room");
+    // Two blocks in turn, each of which is first written through the descriptor, and mapped the second time.
+    (0..4).for_each(|_| owned.update(&numbers).expect("there is room"));
     let subject = Box::new(move || {
         time_each(batch, |_| owned.update(black_box(&numbers)).expect("there is room"))
     });
