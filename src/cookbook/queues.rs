@@ -46,10 +46,10 @@
 //! let queue = store.queue::<Vec<u8>>("frames", 64)?;
 //!
 //! let sender = queue.sender()?;
-//! let frame = store.own(&vec![1; 500_000])?;
+//! let frame = store.own(&vec![1_u8; 500_000])?;
 //! let key = frame.key();
 //! sender.send_owned(frame)?; // moved: it is not this process's any more
-//! let found = store.proxy(&vec![2; 500_000])?;
+//! let found = store.proxy(&vec![2_u8; 500_000])?;
 //! sender.send_owned(found.into_owned()?)?;
 //! sender.close();
 //!
