@@ -186,7 +186,7 @@ fn what_can_not_be_sent_comes_back_owned_as_before() {
     assert!(store.evict(owned.key()).unwrap());
     let owned = refused(sender.send_owned(owned), |e| matches!(e, Error::NotFound { .. }));
     assert_eq!(owned.as_str(), "mine", "its view stays");
-    let error = Error::from(sender.send_owned(owned).unwrap_err());
+    let error = sender.send_owned(owned).unwrap_err().into_error();
     assert!(matches!(error, Error::NotFound { .. }));
     sender.try_send_owned(store.own("next").unwrap()).expect("no envelope is lost");
 }

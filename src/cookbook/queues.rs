@@ -59,7 +59,7 @@
 //! let frame = receiver.adopt(message)?; // acknowledged, and not evicted
 //! assert_eq!(frame.key(), key);
 //! receiver.recv()?.unwrap().ack()?; // evicted
-//! # Ok::<(), inplace::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Look at what fails again and again

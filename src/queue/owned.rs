@@ -30,7 +30,7 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
     /// let queue = store.queue_new::<Vec<f64>>(8)?;
     /// let weights = store.own(&vec![0.5; 100_000])?;
     /// let proxy = weights.proxy();
-    /// queue.sender()?.send_owned(weights)?;
+    /// queue.sender()?.send_owned(weights)?; // or returned with the error
     /// assert_eq!(proxy.len(), 100_000, "it is where it was");
     ///
     /// // In another process:
@@ -38,7 +38,7 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
     /// let mut weights = receiver.adopt(receiver.recv()?.unwrap())?;
     /// weights.update(&vec![0.25])?;
     /// assert_eq!(weights.key(), proxy.key());
-    /// # Ok::<(), inplace::Error>(())
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
     /// let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
     /// let store = Store::builder("kept").connector(ShmConnector::new(region)).open()?;
     /// let sender = store.queue_new::<str>(1)?.sender()?;
-    /// sender.try_send_owned(store.own("first")?)?;
+    /// sender.try_send_owned(store.own("first")?).unwrap();
     /// let unsent = sender.try_send_owned(store.own("second")?).unwrap_err();
     /// assert!(matches!(unsent.error(), Error::Full { .. }));
     /// assert_eq!(unsent.into_owned().as_str(), "second");
@@ -152,7 +152,7 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
 
 /// What was not sent, and why: its owner owns it as before.
 ///
-/// Where only the error matters it is one: `?` evicts the object then, as dropping any [`Owned`] does.
+/// It is an error itself, as which `?` passes it on where any is taken.
 #[must_use = "dropped, the object is evicted"]
 pub struct Unsent<T: ?Sized, C: Codec<T> = Archive>(Box<(Error, Owned<T, C>)>);
 
@@ -167,15 +167,15 @@ impl<T: ?Sized, C: Codec<T>> Unsent<T, C> {
         &self.0.0
     }
 
+    /// Why, where only that matters: it evicts the object, as dropping any [`Owned`] does.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        self.0.0
+    }
+
     /// The object.
     pub fn into_owned(self) -> Owned<T, C> {
         self.0.1
-    }
-}
-
-impl<T: ?Sized, C: Codec<T>> From<Unsent<T, C>> for Error {
-    fn from(unsent: Unsent<T, C>) -> Self {
-        unsent.0.0
     }
 }
 
