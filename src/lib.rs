@@ -157,7 +157,7 @@ mod offered {
     pub use crate::proxy::{Proxy, ProxyOptions};
     pub use crate::queue::{
         ArrayLoan, DeadLetters, Message, MessageLoan, Messages, Queue, Receiver, Receiving, Sender,
-        Sending,
+        Sending, SendingOwned, Unsent,
     };
     pub use crate::region::{
         Lifespan, Loan, Pinned, QueueOptions, Reaper, Region, RegionCounters, RegionMetrics,

@@ -25,7 +25,8 @@ const TOKEN: &str = "owned object";
 /// got by its key, stays valid when the owner is done. The owner may [update](Owned::update) it: its key is that of a
 /// [cell](crate::Cell) which it alone sets, so that whoever has the key or a proxy finds the newest value, and
 /// [`Store::cell_from_key`] follows the changes. The ownership goes to another process by a [token](Owned::into_token),
-/// which that one [adopts](OwnedToken::adopt).
+/// which that one [adopts](OwnedToken::adopt), or as a [message](crate::Sender::send_owned) of a queue, which owns it until
+/// it is received.
 ///
 /// A forked child inherits the view and not the ownership: there its drop evicts nothing, and the methods that need an owner
 /// are [`Error::NotOwner`].
@@ -123,35 +124,24 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
         let lasting = store.lasting()?;
         let process = lasting.process()?;
         let _ = store.meet::<C, T>();
-        let cell = match store.variables().and_then(|them| them.new_bound_variable(C::FINGERPRINT))
-        {
-            Err(Error::Unsupported { .. }) => None,
-            cell => Some(cell?),
-        };
-        let written = write(&|size, fill| match cell {
-            Some(key) => {
-                let first = (key, Some(0));
-                store.variables()?.set_variable(first, (size, C::FINGERPRINT), fill).map(|_| key)
+        let is_cell = std::cell::Cell::new(true);
+        let key = write(&|size, fill| {
+            let variables = store.variables();
+            match variables.and_then(|them| them.put_bound_variable((size, C::FINGERPRINT), fill)) {
+                Err(Error::Unsupported { .. }) => {
+                    is_cell.set(false);
+                    lasting.put_for(size, (C::FINGERPRINT, Term::Process), fill)
+                }
+                key => key,
             }
-            None => lasting.put_for(size, (C::FINGERPRINT, Term::Process), fill),
-        });
-        let key = cell.or(written.as_ref().ok().copied());
-        let evict = |error| {
-            // The first error is the one to hear of.
-            let _ = key.map(|key| lasting.evict_bound(key));
-            error
-        };
-        let key = written.map_err(evict)?;
+        })?;
         let found = store.get::<C, T>(key).and_then(|view| view.ok_or(Error::NotFound { key }));
-        let view = found.map_err(evict)?;
-        Ok(Self {
-            view,
-            key,
-            store: store.clone(),
-            process,
-            is_cell: cell.is_some(),
-            is_armed: true,
-        })
+        let view = found.inspect_err(|_| {
+            // The first error is the one to hear of.
+            let _ = lasting.evict_bound(key);
+        })?;
+        let (store, is_cell) = (store.clone(), is_cell.get());
+        Ok(Self { view, key, store, process, is_cell, is_armed: true })
     }
 
     /// The newest value, if it is in a cell that nobody evicted.
@@ -201,6 +191,11 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
     /// What was [claimed](Proxy::into_owned) is an object, and those never change: its first update puts a cell in its place,
     /// under another [key](Owned::key).
     ///
+    /// A cell stays where it is, which its key says. Among [several connectors](crate::connector::MultiConnector) an update goes to
+    /// the one that it is in, whatever the policies say of its size; one that it has no room for is
+    /// [`Error::OutOfSpace`], though another has. To go there, own it anew, under another key:
+    /// `owned = store.own(&value)?`.
+    ///
     /// # Errors
     /// As [`Store::put`]; the old value is owned as before then. [`Error::NotFound`] when somebody evicted it,
     /// [`Error::NotOwner`] in a forked child.
@@ -233,12 +228,37 @@ impl<T: ?Sized, C: Codec<T>> Owned<T, C> {
             None => lasting.get(self.key)?,
         };
         let block = found.ok_or(Error::NotFound { key: self.key })?;
-        Self::make(&self.store, |put| {
-            put(block.len(), &mut |out| {
-                out.write(&block);
+        Self::of_bytes(&self.store, &block)
+    }
+
+    /// A new object with these bytes, which were checked.
+    pub(crate) fn of_bytes(store: &Arc<Inner>, bytes: &[u8]) -> Result<Self> {
+        Self::make(store, |put| {
+            put(bytes.len(), &mut |out| {
+                out.write(bytes);
                 Ok(())
             })
         })
+    }
+
+    /// Gives it away by `send`, which gets its key; after an error it is owned as before.
+    pub(crate) fn give_away(&mut self, send: impl FnOnce(Key) -> Result<()>) -> Result<()> {
+        self.owner()?;
+        send(self.key)?;
+        self.is_armed = false;
+        Ok(())
+    }
+
+    /// What `adopt` binds to this process, and was found to be that.
+    pub(crate) fn adopted(
+        (store, key): (&Arc<Inner>, Key),
+        view: View<C::Target>,
+        adopt: impl FnOnce() -> Result<()>,
+    ) -> Result<Self> {
+        // Looked at first: what can not be used is not taken from whoever can.
+        let (process, current) = (store.lasting()?.process()?, store.current::<C, T>(key)?);
+        adopt()?;
+        Ok(Self::of((store.clone(), key), process, (view, current)))
     }
 
     /// Makes the object everybody's: it stays until somebody evicts it.

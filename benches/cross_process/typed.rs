@@ -19,6 +19,11 @@ pub(crate) fn cases(effort: &Effort) -> Vec<Case> {
     ];
     let sizes = SIZES.into_iter().filter(|&bytes| bytes <= effort.largest);
     cases.extend(sizes.map(|bytes| Case::new(("put_typed", bytes), "memcpy", move || put(bytes))));
+    let sizes = || SIZES.into_iter().filter(|&bytes| bytes <= effort.largest);
+    cases.extend(sizes().map(|bytes| Case::new(("own", bytes), "put_typed", move || own(bytes))));
+    cases.extend(
+        sizes().map(|bytes| Case::new(("own_update", bytes), "put_typed", move || update(bytes))),
+    );
     cases.extend(
         SIZES.map(|bytes| Case::new(("get_typed", bytes), "fetch_add", move || get(bytes))),
     );
@@ -67,6 +72,32 @@ fn put(bytes: usize) -> Trial {
         time
     });
     Trial { subject, baseline: Baseline::Of(memcpy(copied, batch)) }
+}
+
+/// What an owner costs: a cell to be updated in, and a view.
+fn own(bytes: usize) -> Trial {
+    let (store, numbers, batch) = (store(bytes), numbers(bytes), batch(bytes));
+    let mut owned = Vec::with_capacity(batch);
+    let subject = Box::new(move || {
+        let time = time_each(batch, |_| {
+            owned.push(store.own(black_box(&numbers)).expect("there is room"));
+        });
+        while owned.pop().is_some() {}
+        time
+    });
+    Trial { subject, baseline: Baseline::Of(put(bytes).subject) }
+}
+
+/// What replaces a value, and evicts the one before.
+fn update(bytes: usize) -> Trial {
+    let (store, numbers, batch) = (store(bytes), numbers(bytes), batch(bytes));
+    let mut owned = store.own(&numbers).expect("there is room");
+    // Two blocks in turn, each of which is first written through the descriptor, and mapped the second time.
+    (0..4).for_each(|_| owned.update(&numbers).expect("there is room"));
+    let subject = Box::new(move || {
+        time_each(batch, |_| owned.update(black_box(&numbers)).expect("there is room"))
+    });
+    Trial { subject, baseline: Baseline::Of(put(bytes).subject) }
 }
 
 fn put_small(store: &Store) -> Trial {

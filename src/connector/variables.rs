@@ -61,6 +61,25 @@ pub trait Variables: Connector {
         Err(Error::Unsupported { connector, operation: "variables that go with a process" })
     }
 
+    /// The same with its first value, which `fill` writes, of that type and of about that size. After an error there is none.
+    ///
+    /// A connector of several keeps the two together: the variable is made where there is room for the value.
+    fn put_bound_variable(
+        &self,
+        (size, fingerprint): (usize, Fingerprint),
+        fill: &mut Fill<'_>,
+    ) -> Result<Key> {
+        let key = self.new_bound_variable(fingerprint)?;
+        match self.set_variable((key, Some(0)), (size, fingerprint), fill) {
+            Ok(_) => Ok(key),
+            Err(error) => {
+                // The first error is the one to hear of.
+                let _ = self.evict(key);
+                Err(error)
+            }
+        }
+    }
+
     /// The variable of that name; made if there is none. One of another type, or a name bound to something else, is
     /// [`TypeMismatch`](crate::Error::TypeMismatch).
     fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key>;

@@ -31,6 +31,37 @@
 //! # Ok::<(), inplace::Error>(())
 //! ```
 //!
+//! # Send what is in the region already
+//!
+//! What a process [owns](crate::Owned) is sent where it lies, under the key that it has: the queue owns it until somebody receives
+//! it, also when the sender is killed. The receiver reads it in place, and acknowledges it, which evicts it; or adopts it, and is
+//! its owner. An object that nobody owns is claimed first; to lend one that stays one's own, send a proxy of it.
+//!
+//! ```
+//! use inplace::connector::ShmConnector;
+//! use inplace::{RegionOptions, Store};
+//!
+//! let region = RegionOptions::new().capacity(1 << 22).anonymous()?;
+//! let store = Store::builder("moved").connector(ShmConnector::new(region)).open()?;
+//! let queue = store.queue::<Vec<u8>>("frames", 64)?;
+//!
+//! let sender = queue.sender()?;
+//! let frame = store.own(&vec![1_u8; 500_000])?;
+//! let key = frame.key();
+//! sender.send_owned(frame)?; // moved: it is not this process's any more
+//! let found = store.proxy(&vec![2_u8; 500_000])?;
+//! sender.send_owned(found.into_owned()?)?;
+//! sender.close();
+//!
+//! let receiver = queue.receiver()?; // in any process
+//! let message = receiver.recv()?.unwrap();
+//! assert_eq!(message[499_999], 1);
+//! let frame = receiver.adopt(message)?; // acknowledged, and not evicted
+//! assert_eq!(frame.key(), key);
+//! receiver.recv()?.unwrap().ack()?; // evicted
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Look at what fails again and again
 //!
 //! A message that is dropped is received again, and so is what a killed consumer held. After too many deliveries it is a dead

@@ -276,7 +276,8 @@ impl RingWord {
     }
 }
 
-/// `metadata 8 | length 32`, in the low 40 bits: the bytes of a message.
+/// `owned 1 | metadata 8 | length 32`, in the low 41 bits: the bytes of a message, and whether it is an object that somebody
+/// owned before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct About(pub(crate) u64);
 
@@ -292,11 +293,30 @@ impl About {
     pub(crate) const fn metadata(self) -> u8 {
         (self.0 >> 32) as u8
     }
+
+    /// The same, of an object that others may have the key of.
+    pub(crate) const fn owned(self) -> Self {
+        Self(self.0 | OWNED)
+    }
+
+    pub(crate) const fn is_owned(self) -> bool {
+        self.0 & OWNED != 0
+    }
 }
+
+const OWNED: u64 = 1 << 40;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_said_about_a_message_comes_back_as_it_went_in() {
+        let about = About::new(u32::MAX, u8::MAX);
+        assert_eq!((about.len(), about.metadata(), about.is_owned()), (u32::MAX, u8::MAX, false));
+        let about = About::new(0, 3).owned();
+        assert_eq!((about.len(), about.metadata(), about.is_owned()), (0, 3, true));
+    }
 
     #[test]
     fn every_part_of_an_envelope_word_comes_back_as_it_went_in() {

@@ -19,14 +19,13 @@ pub(crate) struct Slot {
     pub(crate) len: AtomicU64,
     /// What type they are.
     pub(crate) fingerprint: AtomicU64,
-    /// The predecessor of a version, while its set is unfinished: a [`Link`]. Of a variable that was offered: a number that
-    /// goes up with every offer.
+    /// The predecessor of a version whose set is unfinished: a [`Link`]. Of a variable: it goes up with every offer.
     pub(crate) link: AtomicU64,
     /// Of a version: the word it stands in, a [`Place`]. Of a message: its channel, as of a variable.
     pub(crate) place: AtomicU64,
     /// What else its state needs. Of a promise: a [`KeeperWord`]. Of an object that was offered: a number that goes up with
-    /// every offer. Of a version: its number. Of a message of a topic: its position, as a number. Those three leave the keeper's bits 0, so that who comes late with a CAS of a keeper
-    /// finds none. Of a variable: a word that goes up when it changed, whose low half is a futex.
+    /// every offer. Of a version: its number. Of a message of a topic: its position, as a number. Those three leave the keeper's
+    /// bits 0, so that who comes late with a CAS of a keeper finds none. Of a variable: it goes up when it changed, a futex.
     pub(crate) extra: AtomicU64,
     /// When the lease ends, in nanoseconds of CLOCK_BOOTTIME; 0 for none, or [`EXPIRED`].
     pub(crate) deadline: AtomicU64,
@@ -118,15 +117,13 @@ pub(crate) const BOUND: u64 = 4;
 pub(crate) const DOOMED: u64 = 8;
 /// Of a version: a topic's message, which its owner published or is about to.
 pub(crate) const MESSAGE: u64 = DOOMED;
-/// Its owner gave it up for whoever adopts it, and still answers for it until then.
+/// Its owner gave it up for whoever adopts it, and answers for it until then. Without an owner: an envelope does.
 pub(crate) const OFFERED: u64 = 16;
-
 /// Of a variable: it is bound until it has its name, no longer.
 pub(crate) const NAMING: u64 = 32;
 
 /// A deadline that somebody found passed: from then on nobody gets the object, and nobody extends it.
 pub(crate) const EXPIRED: u64 = u64::MAX;
-
 /// Of what is no variable: a channel, also when it is RETIRED, and RECLAIMING until its messages are evicted.
 pub(crate) const CHANNEL: u64 = NAMING;
 /// A variable, also when it is RETIRED or RECLAIMING: `block` is no block.
@@ -191,6 +188,11 @@ impl SlotWord {
     #[inline]
     pub(crate) fn is_bound_to(self, owner: ParticipantId) -> bool {
         self.has(BOUND) && !self.has(OFFERED) && self.is_owned_by(owner)
+    }
+
+    /// Whether it goes with an envelope of a queue, which names it, and with no participant.
+    pub(crate) fn is_sent(self) -> bool {
+        self.0 & (BOUND | OFFERED | OWNER) == BOUND | OFFERED
     }
 
     /// Whether it is a variable that is bound until it has its name.

@@ -13,7 +13,7 @@ fn size(participants: u32) -> Size {
 }
 
 /// A variable that is bound to the participant, with a version.
-fn own(actor: &Actor<'_>, value: u64) -> ObjectId {
+pub(super) fn own(actor: &Actor<'_>, value: u64) -> ObjectId {
     let id = own_unset(actor);
     assert_eq!(set(actor, id, value), Some(1));
     id
@@ -25,7 +25,7 @@ fn update(actor: &Actor<'_>, id: ObjectId, value: u64) -> Option<u64> {
 }
 
 /// Without a block, which leaves more accesses to the protocol itself.
-fn update_empty(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
+pub(super) fn update_empty(actor: &Actor<'_>, id: ObjectId) -> Option<u64> {
     unless_refused(actor.set_variable((id, None), (0, Fingerprint::BYTES), &mut |_| Ok(())))
 }
 
@@ -38,7 +38,7 @@ fn unless_refused(set: Result<u64, Refusal>) -> Option<u64> {
 }
 
 /// A variable that is bound to the participant, with a version without a block.
-fn own_empty(actor: &Actor<'_>) -> ObjectId {
+pub(super) fn own_empty(actor: &Actor<'_>) -> ObjectId {
     let id = own_unset(actor);
     assert_eq!(update_empty(actor, id), Some(1));
     id

@@ -1,6 +1,7 @@
 //! Queues: send, receive, acknowledge, give back, close, evict, reap.
 
 mod deaths;
+mod owned;
 mod waiting;
 
 use super::scene::{HALF, Scene, Size, explore, explore_handing_over, spawn};

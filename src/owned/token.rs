@@ -40,12 +40,8 @@ impl<T: ?Sized, C: Codec<T>> OwnedToken<T, C> {
     pub fn adopt(self) -> Result<Owned<T, C>> {
         let (store, key) = (self.proxy.store()?, self.proxy.key());
         let lasting = store.lasting()?;
-        let process = lasting.process()?;
-        // Looked at first: what can not be used is not taken from whoever can.
         let view = store.get::<C, T>(key)?.ok_or(Error::NotFound { key })?;
-        let current = store.current::<C, T>(key)?;
-        lasting.adopt(key, self.offer)?;
-        Ok(Owned::of((store, key), process, (view, current)))
+        Owned::adopted((&store, key), view, || lasting.adopt(key, self.offer))
     }
 }
 

@@ -7,6 +7,8 @@
 //! lift:   CAS READY(me, BOUND) -> READY, no owner
 //! offer:  O1 n = the next offer in extra, of a variable in link (CAS) · O2 CAS READY(me, BOUND) -> READY(me, BOUND, OFFERED); the token says n
 //! adopt:  A1 load word: READY(s, BOUND, OFFERED) · A2 load that word of the slot: n? · A3 CAS that word -> READY(me, BOUND)
+//! send:   P2b CAS READY(me, BOUND) -> READY(BOUND, OFFERED), no owner: the envelope that names it since P2a answers for it
+//! receive: A2o CAS READY(BOUND, OFFERED), no owner, or of a message from the first on READY(VERSION) -> READY(me, BOUND)
 //! end:    CAS READY(p, BOUND) -> RETIRED, whether OFFERED or not (evict_bound): who leaves, and the reaper
 //! ```
 //!
@@ -20,7 +22,7 @@
 use crate::actor::Actor;
 use crate::error::{Error, Result};
 use crate::layout::participant::ParticipantId;
-use crate::layout::slot::{BOUND, NAMING, OFFERED, ObjectId, Slot, SlotWord, State};
+use crate::layout::slot::{BOUND, NAMING, OFFERED, ObjectId, Slot, SlotWord, State, VERSION};
 use crate::sync::Ordering;
 
 const OWNED: &str = "object";
@@ -29,9 +31,9 @@ impl Actor<'_> {
     /// Binds an object to this participant; `false`: it was already.
     pub(crate) fn bind_to_me(&self, id: ObjectId) -> Result<bool> {
         self.rebind(id, |_, word| match word.owner() {
-            None => Ok(word.owned_by(self.me).with(BOUND)),
+            None if !word.is_sent() => Ok(word.owned_by(self.me).with(BOUND)),
             Some(_) if word.is_bound_to(self.me) => Ok(word),
-            Some(_) => Err(Error::NotOwner { token: OWNED }),
+            _ => Err(Error::NotOwner { token: OWNED }),
         })
     }
 
@@ -58,13 +60,41 @@ impl Actor<'_> {
     pub(crate) fn adopt_bond(&self, id: ObjectId, number: u64) -> Result<()> {
         self.rebind(id, |slot, word| {
             // The number after the word: a later offer's would else be taken for this one.
-            let is_offered = word.has(BOUND) && word.has(OFFERED);
+            let is_offered = word.has(BOUND) && word.has(OFFERED) && !word.is_sent();
             if !is_offered || slot.offer_of(word).load(Ordering::SeqCst) != number {
                 return Err(Error::AlreadyAdopted { key: self.key(id) });
             }
             Ok(word.owned_by(self.me).without(OFFERED))
         })
         .map(drop)
+    }
+
+    /// P2b: gives an object of this participant's to the envelope that names it.
+    pub(crate) fn send_bond(&self, id: ObjectId) -> Result<()> {
+        self.rebind(id, |_, word| Ok(self.mine(word)?.unowned().with(OFFERED))).map(drop)
+    }
+
+    /// A2o: makes the object of a message, which this participant has acknowledged, its own.
+    pub(crate) fn adopt_message(&self, id: ObjectId) -> Result<()> {
+        let gone = || Error::NotFound { key: self.key(id) };
+        let slot = self.segment.slot(id.slot()).ok_or_else(gone)?;
+        loop {
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            let is_there = word.is_in(State::Variable, id) || self.ready_word(id, slot).is_some();
+            let is_message = word.is_sent() || word.is_version() && word.owner().is_none();
+            if !is_there || !is_message {
+                return Err(gone());
+            }
+            // What was a message from the first on is an object like any other from now on.
+            let mine = word.owned_by(self.me).with(BOUND).without(OFFERED | VERSION);
+            if slot
+                .word
+                .compare_exchange(word.0, mine.0, Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+            {
+                return Ok(());
+            }
+        }
     }
 
     /// Evicts an object that is bound to this participant; `false` when it is not, or is not there.

@@ -197,7 +197,9 @@ impl<'a> Walk<'a> {
                 "slot {index} ({word:?}) is offered or being named, and bound to nobody"
             ));
         }
-        if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
+        if word.is_sent() {
+            self.sent(index, word);
+        } else if word.has(BOUND) && self.is_lost(word.owner()) && self.is(index, word) {
             let owner = word.owner();
             self.blame(format!("slot {index} is bound to {owner:?}, who is dead or nobody"));
         }

@@ -81,9 +81,14 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Evicts what an envelope names: the object of a message, or, in a ledger, a promise or its value.
+    /// Evicts what an envelope names: the object of a message, or, in a ledger, a promise or its value. Not what goes with
+    /// another participant: its envelope was about to give it up, or has just given it up.
     pub(crate) fn evict_named(&self, id: ObjectId) {
-        if !self.evict(id) {
+        let Some(slot) = self.segment.slot(id.slot()) else { return };
+        let word = SlotWord(slot.word.load(Ordering::SeqCst));
+        let is_bound = word.is_generation_of(id) && word.has(BOUND) && !word.is_sent();
+        let is_anothers = is_bound && !word.is_owned_by(self.me);
+        if !is_anothers && !self.evict(id) {
             self.evict_version(id);
         }
     }

@@ -20,8 +20,8 @@ use crate::view::View;
 /// It derefs in a forked child only by panicking: by then its parent may have acknowledged it.
 pub struct Message<T: ?Sized, C: Codec<T> = Archive> {
     /// Goes before the delivery, whose bytes it looks at.
-    view: View<C::Target>,
-    delivery: Delivery,
+    pub(super) view: View<C::Target>,
+    pub(super) delivery: Delivery,
     metadata: MessageMetadata,
 }
 
@@ -29,7 +29,10 @@ impl<T: ?Sized, C: Codec<T>> Message<T, C> {
     #[inline(always)]
     pub(super) fn new(delivery: Delivery) -> Result<Self> {
         // What cannot be decoded is given back, and is a dead letter in the end.
-        let (bytes, metadata) = delivery.parts()?;
+        let (bytes, metadata) = match delivery.parts() {
+            Ok(parts) => parts,
+            Err(error) => return Err(gone(delivery, error)),
+        };
         let view = View::new(C::decode(block_of::<T, C>(bytes))?);
         Ok(Self { view, delivery, metadata })
     }
@@ -91,6 +94,16 @@ pub(crate) fn block_of<T: ?Sized, C: Codec<T>>(bytes: MessageBytes) -> Block {
         }
         bytes => bytes.into(),
     }
+}
+
+/// What was owned, and evicted by its key since it was sent, is told of once.
+#[cold]
+fn gone(delivery: Delivery, error: Error) -> Error {
+    if matches!(error, Error::NotFound { .. }) {
+        // The error of the message is the one to hear of.
+        let _ = delivery.acknowledge();
+    }
+    error
 }
 
 #[cold]

@@ -2,12 +2,14 @@
 
 mod loan;
 mod message;
+mod owned;
 mod receiver;
 mod sender;
 mod waiting;
 
 pub use loan::{ArrayLoan, MessageLoan};
 pub use message::{DeadLetters, Message, Messages};
+pub use owned::{SendingOwned, Unsent};
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use waiting::{Receiving, Sending};
@@ -198,9 +200,9 @@ impl<T: ?Sized, C: Codec<T>> Queue<T, C> {
     /// # Errors
     /// As [`sender`](Queue::sender).
     pub fn receiver(&self) -> Result<Receiver<T, C>> {
-        let store = self.handle.store()?;
-        let receiver = region_of(store)?.queue_receiver(self.key(), C::FINGERPRINT)?;
-        Ok(Receiver::new(receiver))
+        let store = self.handle.shared_store()?;
+        let receiver = region_of(&store)?.queue_receiver(self.key(), C::FINGERPRINT)?;
+        Ok(Receiver::new(store, receiver))
     }
 
     /// Evicts it, with its messages: from now on it is [`Error::NotFound`] for everyone, for those who wait, too, and its name

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::message::{DeadLetters, Message, Messages};
@@ -10,19 +11,21 @@ use crate::codec::{Archive, Codec};
 use crate::error::{Error, Result};
 use crate::key::Key;
 use crate::region::{Patience, QueueReceiver, Received, WaitPolicy};
+use crate::store::Inner;
 
 /// A consumer of a [`Queue`](super::Queue).
 ///
 /// It is its process's; in a forked child its methods are [`Error::NotOwner`]. It may be shared by threads.
 pub struct Receiver<T: ?Sized, C: Codec<T> = Archive> {
+    pub(super) store: Arc<Inner>,
     pub(super) receiver: QueueReceiver,
     policy: WaitPolicy,
     marker: PhantomData<fn(*const T, C)>,
 }
 
 impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
-    pub(super) fn new(receiver: QueueReceiver) -> Self {
-        Self { receiver, policy: WaitPolicy::default(), marker: PhantomData }
+    pub(super) fn new(store: Arc<Inner>, receiver: QueueReceiver) -> Self {
+        Self { store, receiver, policy: WaitPolicy::default(), marker: PhantomData }
     }
 
     /// The same, waiting for messages in another way.

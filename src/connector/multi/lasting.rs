@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::MultiConnector;
-use super::members::{Member, Part};
+use super::members::Part;
 use crate::connector::{Connector, Fill, Lasting, one_at_a_time};
 use crate::deadline::{Deadline, Term};
 use crate::error::{Error, Result};
@@ -17,14 +17,6 @@ impl MultiConnector {
         let lasting = self.members.of(key)?.lasting();
         lasting.ok_or(Error::Unsupported { connector: "key's", operation: "deadlines or owners" })
     }
-
-    /// The suitable members with leases or bonds. Of a program's own that can not be opened that is not known: it is asked,
-    /// and says why.
-    fn suitable_for_terms(&self) -> Vec<&Member> {
-        let mut suitable = self.suitable();
-        suitable.retain(|member| member.has(Part::Terms, &self.members).unwrap_or(true));
-        suitable
-    }
 }
 
 impl Lasting for MultiConnector {
@@ -37,7 +29,7 @@ impl Lasting for MultiConnector {
         if term == Term::Unlimited {
             return self.put_with(size, fingerprint, fill);
         }
-        let suitable = self.suitable_for_terms();
+        let suitable = self.suitable_for(Part::Terms);
         self.fill_somewhere((&suitable, size), fill, &|connector, size, fill| match connector
             .lasting()
         {

@@ -29,7 +29,9 @@ use members::{Member, Members, Part};
 /// error only for what needs it.
 ///
 /// Sizes are judged by what is written, not by what was guessed: an object that turns out to be another member's is taken
-/// back and written there. A promise or variable has no size yet, so only tags choose its member. Promises, loans, leases,
+/// back and written there. A promise or variable has no size yet, so only tags choose its member; what is made
+/// [owned](crate::Store::own) has one, and goes to a member with variables that takes it and has room. There it stays: an update
+/// that its member has no room for is refused, and the old value stays. Promises, loans, leases,
 /// bonds and variables are those of the members that have them: a new one goes to the first that fits and has it, an old one
 /// is found by its key. A variable's name is looked up in that first member only, full or not, so that everybody who asks with
 /// the same tags finds the same one. A batch goes to one member where that is the first choice for each of its objects, and object
@@ -51,6 +53,19 @@ use members::{Member, Members, Part};
 pub struct MultiConnector {
     members: Arc<Members>,
     tags: Tags,
+}
+
+/// The members that may take an object, the preferred first.
+struct Suitable<'a> {
+    members: Vec<&'a Member>,
+    /// What they were chosen for: others may take it that do not have that.
+    part: Option<Part>,
+}
+
+impl<'a> From<Vec<&'a Member>> for Suitable<'a> {
+    fn from(members: Vec<&'a Member>) -> Self {
+        Self { members, part: None }
+    }
 }
 
 /// What an attempt to put into a member came to.
@@ -125,10 +140,17 @@ impl MultiConnector {
         suitable
     }
 
+    /// Those of them that have a part. Of a program's own that can not be opened that is not known: it is asked, and says why.
+    fn suitable_for(&self, part: Part) -> Suitable<'_> {
+        let mut members = self.suitable();
+        members.retain(|member| member.has(part, &self.members).unwrap_or(true));
+        Suitable { members, part: Some(part) }
+    }
+
     /// Puts something into the first of these members that takes its size and has room. `size` is a guess.
     fn put_somewhere<T>(
         &self,
-        suitable: &[&Member],
+        suitable: &Suitable<'_>,
         size: u64,
         mut put: impl FnMut(&dyn Connector, &Policy) -> Result<Put<T>>,
     ) -> Result<T> {
@@ -138,7 +160,7 @@ impl MultiConnector {
         let mut at = 0;
         // Once for a wrong guess; an encoding that has another size each time has no right one.
         let mut guesses = 2;
-        while let Some(member) = suitable.get(at) {
+        while let Some(member) = suitable.members.get(at) {
             at += 1;
             if !member.policy.takes_size(size) {
                 continue;
@@ -159,9 +181,9 @@ impl MultiConnector {
             }
         }
         let takes = |member: &&Member| member.policy.takes_size(size);
-        Err(full.unwrap_or_else(|| match self.suitable().iter().any(takes) {
-            true => Part::Terms.missing(),
-            false => self.no_member(Some(size), Part::Terms),
+        Err(full.unwrap_or_else(|| match suitable.part {
+            Some(part) if self.suitable().iter().any(takes) => part.missing(),
+            _ => self.no_member(Some(size), Part::Terms),
         }))
     }
 
@@ -225,13 +247,13 @@ impl MultiConnector {
     /// Puts what `fill` writes, each time by `put`. `size` is a guess.
     fn fill_somewhere(
         &self,
-        (suitable, size): (&[&Member], usize),
+        (suitable, size): (&Suitable<'_>, usize),
         fill: &mut Fill<'_>,
         put: &PutInto<'_>,
     ) -> Result<Key> {
         self.members.check_open()?;
         let mut size = size;
-        if suitable.iter().all(|member| !member.policy.takes_size(size as u64)) {
+        if suitable.members.iter().all(|member| !member.policy.takes_size(size as u64)) {
             // A guess that is nobody's says nothing: the size is counted.
             let mut counter = BlockWriter::new(&mut []);
             fill(&mut counter)?;
@@ -302,14 +324,14 @@ fn judged<T>(policy: &Policy, put: impl FnOnce(&mut Judge<'_>) -> Result<T>) -> 
 
 impl Connector for MultiConnector {
     fn put_with(&self, size: usize, fingerprint: Fingerprint, fill: &mut Fill<'_>) -> Result<Key> {
-        self.fill_somewhere((&self.suitable(), size), fill, &|connector, size, fill| {
+        self.fill_somewhere((&self.suitable().into(), size), fill, &|connector, size, fill| {
             connector.put_with(size, fingerprint, fill)
         })
     }
 
     fn put(&self, bytes: &[u8]) -> Result<Key> {
         let put = |connector: &dyn Connector, _: &Policy| put_or_full(connector.put(bytes));
-        self.put_somewhere(&self.suitable(), bytes.len() as u64, put)
+        self.put_somewhere(&self.suitable().into(), bytes.len() as u64, put)
     }
 
     fn put_batch_with(

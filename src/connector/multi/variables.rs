@@ -32,6 +32,20 @@ impl Variables for MultiConnector {
         })
     }
 
+    fn put_bound_variable(
+        &self,
+        (size, fingerprint): (usize, Fingerprint),
+        fill: &mut Fill<'_>,
+    ) -> Result<Key> {
+        let suitable = self.suitable_for(Part::Variables);
+        self.fill_somewhere((&suitable, size), fill, &|connector, size, fill| match connector
+            .variables()
+        {
+            Some(variables) => variables.put_bound_variable((size, fingerprint), fill),
+            None => Err(Part::Variables.missing()),
+        })
+    }
+
     /// Of the first suitable member that has variables, also when it is full or can not be opened: in another one, others
     /// who are luckier would not find it.
     fn open_variable(&self, name: &str, fingerprint: Fingerprint) -> Result<Key> {

@@ -7,7 +7,7 @@ use super::{
 use crate::layout::queue::Shape;
 use crate::models::scene::{HALF, Scene, explore, explore_handing_over, spawn};
 use crate::protocol::channel::{AtChannel, ChannelBell};
-use crate::protocol::queue::Queue;
+use crate::protocol::queue::{Guess, Queue};
 use crate::sync::unmodelled::AtomicU64;
 use crate::sys::futex;
 
@@ -38,7 +38,7 @@ fn a_sender_of_a_full_queue_is_woken_by_an_acknowledgement() {
                 loop {
                     let (word, heard) = queue.listen(ChannelBell::Room);
                     if let Some(envelope) = queue.own_envelope(0) {
-                        return envelope.send(0, &2_u64.to_le_bytes()).unwrap();
+                        return envelope.send(0, &2_u64.to_le_bytes(), &Guess::default()).unwrap();
                     }
                     futex::wait_low(word, heard, None);
                 }
@@ -61,7 +61,9 @@ fn an_envelope_that_is_given_up_goes_to_who_waits_for_one_and_leaves_nothing() {
                 loop {
                     let (word, heard) = queue.listen(ChannelBell::Room);
                     match queue.own_envelope(0) {
-                        Some(envelope) => return envelope.send(0, &5_u64.to_le_bytes()),
+                        Some(envelope) => {
+                            return envelope.send(0, &5_u64.to_le_bytes(), &Guess::default());
+                        }
                         None => futex::wait_low(word, heard, None),
                     };
                 }

@@ -87,6 +87,8 @@ impl Walk<'_> {
             // Not sent yet, or acknowledged.
             Some(Stage::Empty | Stage::Acked) | None => {}
             Some(Stage::Owned) if !is_sent => {}
+            // Others have its key, and may have evicted it; or its lease is over.
+            Some(_) if queue.is_of_owned(envelope) => {}
             Some(_) => {
                 if self.stays(|| is_it() && !self.actor.exists(object)) {
                     self.blame(format!(
@@ -105,6 +107,23 @@ impl Walk<'_> {
                 self.blame(format!("{p:?} produces for channel {index}, and is dead or gone"));
             }
         }
+    }
+
+    /// An object that goes with an envelope is named by one.
+    pub(super) fn sent(&mut self, index: u32, word: SlotWord) {
+        let id = ObjectId::new(index, word.generation());
+        if self.stays(|| self.is(index, word) && !self.is_in_a_queue(id)) {
+            self.blame(format!("slot {index} was sent, and no envelope names it"));
+        }
+    }
+
+    fn is_in_a_queue(&self, object: ObjectId) -> bool {
+        (1..self.segment.committed_slots()).any(|index| {
+            let Some(slot) = self.segment.slot(index) else { return false };
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            let id = ObjectId::new(index, word.generation());
+            word.is_channel() && self.is_message_of(id, object) == Some(true)
+        })
     }
 
     /// Whether a queue's envelope names an object; `None` when that is no queue.

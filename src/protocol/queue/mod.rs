@@ -26,6 +26,7 @@
 //! messages are evicted by who reclaims it.
 
 mod ledger;
+mod owned;
 mod receive;
 mod send;
 mod sweep;

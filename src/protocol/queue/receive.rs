@@ -176,7 +176,12 @@ impl Queue<'_> {
 
     #[inline]
     fn about(&self, taken: &Taken) -> About {
-        About(self.field(taken.envelope, ABOUT).load(Ordering::Relaxed))
+        self.about_envelope(taken.envelope)
+    }
+
+    #[inline]
+    pub(super) fn about_envelope(&self, envelope: u32) -> About {
+        About(self.field(envelope, ABOUT).load(Ordering::Relaxed))
     }
 
     /// What was sent with it.

@@ -43,11 +43,13 @@ impl Guess {
 /// An envelope that this participant owns, for a message that is not sent yet; dropped, it is empty again.
 #[derive(Debug)]
 pub(crate) struct Envelope<'a> {
-    queue: &'a Queue<'a>,
+    pub(super) queue: &'a Queue<'a>,
     /// [`Actor::forks`](crate::actor::Actor::forks) when it was owned.
     forks: u32,
     pub(crate) index: u32,
     word: EnvelopeWord,
+    /// Whether its message is an object that this participant owned.
+    pub(super) is_of_owned: bool,
 }
 
 impl<'a> Queue<'a> {
@@ -87,12 +89,12 @@ impl<'a> Queue<'a> {
         let word = empty.at(Stage::Owned).owned_by(self.actor.me);
         let forks = self.actor.forks();
         let is_mine = self.change_envelope(index, empty, word);
-        is_mine.then(|| Envelope { queue: self, forks, index, word })
+        is_mine.then(|| Envelope { queue: self, forks, index, word, is_of_owned: false })
     }
 }
 
 impl<'a> Envelope<'a> {
-    fn set(&self, field: usize, value: u64) {
+    pub(super) fn set(&self, field: usize, value: u64) {
         self.queue.field(self.index, field).store(value, Ordering::Relaxed);
     }
 
@@ -164,7 +166,8 @@ impl<'a> Envelope<'a> {
     /// The same for one who forgets it then.
     #[inline(always)]
     fn name(&self, len: u32, metadata: &[u8], guess: &Guess) -> Result<()> {
-        self.set(ABOUT, About::new(len, metadata.len() as u8).0);
+        let about = About::new(len, metadata.len() as u8);
+        self.set(ABOUT, if self.is_of_owned { about.owned().0 } else { about.0 });
         if !metadata.is_empty() {
             self.set_metadata(metadata);
         }
@@ -212,7 +215,7 @@ impl Drop for Envelope<'_> {
         }
         let object = self.queue.field(self.index, OBJECT);
         if let Some(id) = ObjectId::from_word(object.load(Ordering::Relaxed)) {
-            self.queue.actor.evict_version(id);
+            self.queue.actor.evict_named(id);
             object.store(0, Ordering::SeqCst);
         }
         self.queue.change_envelope(self.index, self.word, self.word.at(Stage::Empty));

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::QueueHandle;
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::layout::queue::EnvelopeWord;
 use crate::layout::slot::ObjectId;
+use crate::protocol::pin::Pin;
 use crate::protocol::queue::{Contents, METADATA_BYTES, Queue, Taken};
+use crate::protocol::variable::Current;
 use crate::region::pinned::{Lent, Pinned};
 
 /// A message of this process's. Dropped, it is given back.
@@ -64,16 +67,44 @@ impl Delivery {
             Contents::Inline { at, len } => {
                 self.handle.pinned.lend((at, len)).map(MessageBytes::Inline)
             }
-            Contents::Object(id) => self.object(id),
+            Contents::Object(id) => self.pin_object(id),
         }
     }
 
     #[inline(never)]
-    fn object(&self, id: ObjectId) -> Result<MessageBytes> {
+    fn pin_object(&self, id: ObjectId) -> Result<MessageBytes> {
         let attachment = self.handle.attachment();
-        let pin = attachment.actor()?.pin(id)?;
-        let gone = || Error::corrupt(format!("a message's object {id:?} is gone"));
-        Pinned::new(attachment, pin.ok_or_else(gone)?).map(MessageBytes::Object)
+        let pin = match attachment.actor()?.pin(id)? {
+            Some(pin) => pin,
+            None => self.current(id)?,
+        };
+        Pinned::new(attachment, pin).map(MessageBytes::Object)
+    }
+
+    /// What was owned and updated is a variable: the version that it has.
+    #[cold]
+    fn current(&self, id: ObjectId) -> Result<Pin<'static>> {
+        let attachment = self.handle.attachment();
+        match attachment.actor()?.read_variable(id)? {
+            Current::Version(version) => Ok(version.pin),
+            _ if self.queue()?.is_of_owned(self.taken.envelope) => {
+                Err(Error::NotFound { key: id.key(attachment.facts.region) })
+            }
+            _ => Err(Error::corrupt(format!("a message's object {id:?} is gone"))),
+        }
+    }
+
+    /// The key of the object that it is; `None`: it lies in the queue itself.
+    pub(crate) fn object(&self) -> Result<Option<Key>> {
+        let object = self.queue()?.object_of(self.taken.envelope);
+        Ok(object.map(|id| id.key(self.handle.attachment().facts.region)))
+    }
+
+    /// Acknowledges a message that is an object, which is bound to this process from then on.
+    pub(crate) fn take_out(mut self) -> Result<()> {
+        self.queue()?.take_out(&self.taken)?;
+        self.taken.word = EnvelopeWord(0);
+        Ok(())
     }
 
     #[inline(never)]

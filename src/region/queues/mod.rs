@@ -4,6 +4,7 @@ mod delivery;
 mod ledger;
 mod loan;
 mod options;
+mod owned;
 mod wait;
 
 pub use options::{QueueOptions, WaitPolicy};

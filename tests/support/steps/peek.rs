@@ -102,6 +102,11 @@ impl Word {
         self.0
     }
 
+    /// The word behind it.
+    pub fn next(self) -> Self {
+        Self(self.0 + 8)
+    }
+
     pub fn get(self) -> u64 {
         let word: *const std::sync::atomic::AtomicU64 =
             std::ptr::without_provenance(self.0 as usize);

@@ -1,0 +1,23 @@
+//! Objects that have an owner, as messages.
+
+use super::{Patience, QueueSender, too_much_metadata};
+use crate::error::Result;
+use crate::key::Key;
+use crate::protocol::channel::{AtChannel, ChannelBell};
+use crate::protocol::queue::METADATA_BYTES;
+
+impl QueueSender {
+    /// Sends an object that is bound to this process; after an error it still is.
+    pub(crate) fn send_owned(&self, key: Key, metadata: &[u8], patience: &Patience) -> Result<()> {
+        if metadata.len() > METADATA_BYTES {
+            return Err(too_much_metadata(metadata.len()));
+        }
+        let id = self.region.object_id(key)?;
+        let queue = self.handle.queue()?;
+        let mut envelope = self.own_envelope(queue, patience)?;
+        envelope.take_in(id)?;
+        envelope.send(0, metadata, &self.guess)?;
+        queue.ring(ChannelBell::Items);
+        Ok(())
+    }
+}
