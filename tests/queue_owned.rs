@@ -8,7 +8,7 @@ use inplace::codec::Serde;
 use inplace::{Deadline, Error, Key, Queue, QueueOptions, Region, RegionOptions, Store, Unsent};
 use nix::sys::wait::WaitStatus;
 use support::owners::{adopt, copy, left, over, region, resident, sent};
-use support::{Name, Program, alone, hear, in_child, say, start_child};
+use support::{Name, Program, alone, eventually, hear, in_child, say, start_child};
 
 const LARGE: usize = 20_000;
 
@@ -351,7 +351,7 @@ fn room_for_what_is_owned_is_awaited_and_a_dropped_future_evicts_it() {
         assert_eq!(unsent.into_owned().as_str(), "fourth");
     });
     drop((sender, receiver));
-    assert_eq!(left(&region), 0);
+    eventually("the queue is gone", || left(&region) == 0);
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl TopicShape {
     }
 }
 
-const SLOT_BITS: u32 = 24;
+const SLOT_BITS: u32 = if cfg!(loom) { 61 } else { 24 };
 
 /// `position 40 | slot 24`: the message at a place of the ring. All zeros: none was ever there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

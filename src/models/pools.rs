@@ -116,6 +116,23 @@ fn what_a_ledger_lets_go_of_stays_and_what_it_names_goes() {
 }
 
 #[test]
+fn what_a_ledger_is_done_with_goes() {
+    explore("reserve in a ledger, release | get", 2, || {
+        let scene = Scene::new(PAIR);
+        let ledger = bound(&scene.actor(0));
+        let other = spawn(&scene, |s| get(&s.actor(1), second()));
+        at(&scene.actor(0), ledger, |queue| {
+            let id = queue.reserve_in(0).expect("a slot is free").expect("it is free");
+            set(&scene.actor(0), id, 7).expect("nobody else does");
+            queue.release(0, true);
+        });
+        assert!([None, Some(7)].contains(&other.join().unwrap()));
+        assert_eq!(get(&scene.actor(0), second()), None);
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn a_task_of_a_killed_worker_is_done_by_another_while_the_dead_is_reaped() {
     explore_deaths("serve, killed; reap | serve", |changes, deaths: &Deaths| {
         let scene = Scene::new(THREE);

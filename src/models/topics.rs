@@ -6,10 +6,11 @@ mod killed;
 use super::scene::{HALF, Scene, Size, explore, explore_handing_over, put, set, spawn};
 use crate::actor::Actor;
 use crate::fingerprint::Fingerprint;
-use crate::layout::slot::ObjectId;
+use crate::layout::slot::{MESSAGE, ObjectId, Place, SlotWord, State, VERSION};
 use crate::layout::topic::TopicShape;
 use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::protocol::topic::{Cursor, Start, Topic, Unpublished};
+use crate::sync::Ordering;
 use crate::sys::futex;
 
 const SIZE: Size = Size { objects: 6, units: 2, participants: 2 };
@@ -297,6 +298,64 @@ fn a_message_in_the_slot_of_one_that_was_dropped_is_received_at_its_own_position
         let published = publisher.join().unwrap();
         assert!([Found::Message(published, 1), Found::Nothing].contains(&found), "{found:?}");
         assert_eq!(published.0, 1);
+        scene.assert_all_returns();
+    });
+}
+
+/// A message of that position in a topic that is not there: a model has one channel.
+fn publish_elsewhere(actor: &Actor<'_>, elsewhere: ObjectId, position: u64) {
+    let writing = actor.start_writing(0).expect("a slot is free");
+    let claimed = &writing.claimed;
+    claimed.slot.place.store(Place::Variable(elsewhere).to_word(), Ordering::Relaxed);
+    claimed.slot.set_number(position);
+    let word = SlotWord::new(claimed.word.generation(), State::Ready).with(VERSION | MESSAGE);
+    writing.publish_as(word, 0, BYTES);
+}
+
+#[test]
+fn a_message_of_another_topic_in_the_slot_of_one_that_was_dropped_is_not_received() {
+    explore("publish elsewhere where another was | receive that", 2, || {
+        let scene = Scene::new(Size { objects: 2, ..SIZE });
+        let id = new(&scene, 2, 0);
+        let mut cursor = join(&scene.actor(0), id, Start::At(0));
+        publish(&scene.actor(0), id).unwrap();
+        at(&scene.actor(0), id, |topic| topic.drop_at(0));
+        let elsewhere = ObjectId::new(id.slot(), id.generation() + 1);
+        let publisher = spawn(&scene, move |s| publish_elsewhere(&s.actor(1), elsewhere, 0));
+        let found = try_receive(&scene.actor(0), id, &mut cursor);
+        publisher.join().unwrap();
+        assert_eq!(found, Found::Nothing);
+    });
+}
+
+#[test]
+fn what_is_in_the_slot_of_one_that_was_dropped_stays_though_that_is_dropped_again() {
+    explore("drop | drop, put where it was", 2, || {
+        let scene = Scene::new(Size { objects: 2, ..SIZE });
+        let id = new(&scene, 2, 0);
+        publish(&scene.actor(0), id).unwrap();
+        let drop_it = move |actor: &Actor<'_>| at(actor, id, |topic| topic.drop_at(0));
+        let dropper = spawn(&scene, move |s| drop_it(&s.actor(1)));
+        drop_it(&scene.actor(0));
+        // `None`: the other is just freeing the slot.
+        let next = put(&scene.actor(0), 8, HALF);
+        dropper.join().unwrap();
+        assert!(next.is_none_or(|next| scene.actor(0).exists(next)));
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
+fn a_position_to_come_is_not_taken_for_one_that_is_cut_to_the_same() {
+    explore("subscribe eight positions later", 1, || {
+        let scene = Scene::new(SIZE);
+        let id = new(&scene, 1, 0);
+        publish(&scene.actor(0), id).unwrap();
+        let mut cursor = join(&scene.actor(0), id, Start::At(8));
+        assert_eq!(try_receive(&scene.actor(0), id, &mut cursor), Found::Nothing);
+        let last = (1..=8).map(|_| publish(&scene.actor(0), id).unwrap()).last();
+        let found = try_receive(&scene.actor(0), id, &mut cursor);
+        assert_eq!(found, Found::Message(last.unwrap(), 0));
         scene.assert_all_returns();
     });
 }
