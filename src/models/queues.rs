@@ -241,13 +241,17 @@ fn a_sender_that_is_overtaken_by_a_whole_round_sends_after_all() {
     explore("send | send and receive, three times", 1, || {
         let scene = Scene::new(SIZE);
         let id = new(&scene, 2);
-        let overtaker = spawn(&scene, move |s| {
-            [1, 2, 3].map(|value| {
-                assert!(send(&s.actor(1), id, value), "an envelope is empty");
-                try_receive(&s.actor(1), id)
-            })
-        });
-        assert!(send(&scene.actor(0), id, 4));
+        let round = move |actor: &Actor<'_>, value| {
+            assert!(send(actor, id, value), "an envelope is empty");
+            try_receive(actor, id)
+        };
+        // What it guesses is of a position that is over: so it looks.
+        let guess = Guess::default();
+        assert!(send_guessing(&scene.actor(0), id, 8, &guess));
+        assert_eq!(try_receive(&scene.actor(0), id), Found::Message(8, 1));
+        assert_eq!(round(&scene.actor(1), 9), Found::Message(9, 1));
+        let overtaker = spawn(&scene, move |s| [1, 2, 3].map(|value| round(&s.actor(1), value)));
+        assert!(send_guessing(&scene.actor(0), id, 4, &guess));
         let mut found = Vec::from(overtaker.join().unwrap());
         found.extend([(); 2].map(|()| try_receive(&scene.actor(0), id)));
         let sent = [1, 2, 3, 4].map(|value| Found::Message(value, 1));

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::layout::slot::ObjectId;
 use crate::models::owned::{own, own_empty, update_empty};
 use crate::models::scene::{
-    Deaths, Scene, explore, explore_deaths, explore_handing_over, mortal, spawn,
+    Deaths, Scene, explore, explore_deaths, explore_handing_over, mortal, put_empty, spawn,
 };
 use crate::models::variables::{number, read};
 use crate::protocol::channel::{AtChannel, ChannelBell};
@@ -36,6 +36,19 @@ fn adopt(actor: &Actor<'_>, queue: ObjectId) -> Option<bool> {
         }
     });
     adopted.flatten()
+}
+
+#[test]
+fn what_nobody_owns_stays_where_an_envelope_could_not_take_it() {
+    explore("send what nobody owns | exists", 1, || {
+        let scene = Scene::new(SIZE);
+        let queue = new(&scene, 1);
+        let id = put_empty(&scene.actor(0));
+        let other = spawn(&scene, move |s| s.actor(1).exists(id));
+        assert!(send_owned(&scene.actor(0), queue, id).is_err());
+        assert!(other.join().unwrap() && scene.actor(0).exists(id));
+        scene.assert_all_returns();
+    });
 }
 
 #[test]
