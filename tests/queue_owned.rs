@@ -330,6 +330,25 @@ fn values_that_are_made_anew_are_sent_and_adopted_as_well() {
 }
 
 #[test]
+fn what_somebody_evicted_in_the_queue_keeps_nothing_else_from_a_batch() {
+    let _alone = alone();
+    let (region, store, queue) = scene(3);
+    let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    let owned = store.own("evicted").unwrap();
+    let key = owned.key();
+    sender.send("before").unwrap();
+    sender.send_owned(owned).unwrap();
+    sender.send("behind").unwrap();
+    assert!(store.evict(key).unwrap());
+    let batch = receiver.recv_batch(3).unwrap();
+    let words: Vec<_> =
+        batch.iter().map(|message| (message.as_str(), message.deliveries())).collect();
+    assert_eq!(words, [("before", 1), ("behind", 1)]);
+    batch.into_iter().for_each(|message| message.ack().unwrap());
+    assert_eq!(left(&region), 0);
+}
+
+#[test]
 fn room_for_what_is_owned_is_awaited_and_a_dropped_future_evicts_it() {
     let _alone = alone();
     let (region, store, queue) = scene(1);

@@ -112,6 +112,33 @@ fn there_are_no_more_workers_than_may_take_part_in_the_region() {
 }
 
 #[test]
+fn a_result_that_somebody_owns_outlives_its_task_also_in_a_queue() {
+    let _alone = alone();
+    let (region, store) = world();
+    let pool = numbers(&store, 1);
+    let own = |n: u64| {
+        let task = pool.submit(&n).unwrap();
+        assert_eq!(*task.wait(LIMIT).unwrap(), n);
+        let owned = task.proxy().into_owned().unwrap();
+        (task, owned)
+    };
+    let (task, owned) = own(5);
+    drop(task);
+    assert_eq!(*owned, 5);
+    let queue = store.queue_new::<u64>(2).unwrap();
+    let (task, sent) = own(6);
+    queue.sender().unwrap().send_owned(sent).unwrap();
+    drop(task);
+    let message = queue.receiver().unwrap().recv().unwrap().unwrap();
+    assert_eq!(*message, 6);
+    message.ack().unwrap();
+    pool.join().unwrap();
+    drop(owned);
+    assert!(queue.evict().unwrap());
+    assert_nothing_left(&region);
+}
+
+#[test]
 fn a_task_that_is_kept_hears_how_its_pool_ended() {
     let _alone = alone();
     let (region, store) = world();

@@ -302,6 +302,13 @@ impl About {
     pub(crate) const fn is_owned(self) -> bool {
         self.0 & OWNED != 0
     }
+
+    /// What a ledger says of each of its envelopes.
+    pub(crate) const OWED: Self = Self(1 << 41);
+
+    pub(crate) const fn is_owed(self) -> bool {
+        self.0 & Self::OWED.0 != 0
+    }
 }
 
 const OWNED: u64 = 1 << 40;
@@ -316,6 +323,7 @@ mod tests {
         assert_eq!((about.len(), about.metadata(), about.is_owned()), (u32::MAX, u8::MAX, false));
         let about = About::new(0, 3).owned();
         assert_eq!((about.len(), about.metadata(), about.is_owned()), (0, 3, true));
+        assert!(About::OWED.is_owed() && !about.is_owed());
     }
 
     #[test]

@@ -116,6 +116,24 @@ fn what_a_ledger_lets_go_of_stays_and_what_it_names_goes() {
 }
 
 #[test]
+fn what_somebody_owns_by_then_stays_when_a_ledger_is_done_with_it() {
+    explore("release | own", 2, || {
+        let scene = Scene::new(PAIR);
+        let ledger = bound(&scene.actor(0));
+        let id = at(&scene.actor(0), ledger, |queue| {
+            queue.reserve_in(0).expect("a slot is free").expect("it is free")
+        });
+        let id = id.expect("the ledger is there");
+        set(&scene.actor(0), id, 7).expect("nobody else does");
+        let other = spawn(&scene, move |s| s.actor(1).bind_to_me(id).is_ok_and(|is_mine| is_mine));
+        at(&scene.actor(0), ledger, |queue| queue.release(0, true));
+        let expected = other.join().unwrap().then_some(7);
+        assert_eq!(get(&scene.actor(0), id), expected, "owned, or gone");
+        scene.assert_all_returns();
+    });
+}
+
+#[test]
 fn what_a_ledger_is_done_with_goes() {
     explore("reserve in a ledger, release | get", 2, || {
         let scene = Scene::new(PAIR);

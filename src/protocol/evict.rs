@@ -81,15 +81,41 @@ impl<'a> Actor<'a> {
         }
     }
 
-    /// Evicts what an envelope names: the object of a message, or, in a ledger, a promise or its value. Not what goes with
-    /// another participant: its envelope was about to give it up, or has just given it up.
+    /// Evicts the object of a message that an envelope names. Not what goes with another participant: its envelope was about to give
+    /// it up, or has just given it up.
     pub(crate) fn evict_named(&self, id: ObjectId) {
+        let is_bound = |word: SlotWord| word.has(BOUND) && !word.is_sent();
+        self.evict_unless(id, |word| is_bound(word) && !word.is_owned_by(self.me));
+    }
+
+    /// Evicts what a ledger names: a promise, or its value, unless that has an owner by now.
+    pub(crate) fn evict_owed(&self, id: ObjectId) {
+        self.evict_unless(id, |word| word.has(BOUND));
+    }
+
+    /// The words that were seen, never the object by its key: it may have been bound to another meanwhile.
+    fn evict_unless(&self, id: ObjectId, is_anothers: impl Fn(SlotWord) -> bool) {
         let Some(slot) = self.segment.slot(id.slot()) else { return };
-        let word = SlotWord(slot.word.load(Ordering::SeqCst));
-        let is_bound = word.is_generation_of(id) && word.has(BOUND) && !word.is_sent();
-        let is_anothers = is_bound && !word.is_owned_by(self.me);
-        if !is_anothers && !self.evict(id) {
-            self.evict_version(id);
+        let is_ours = |word: SlotWord| {
+            let states = [State::Ready, State::Pending, State::Broken, State::Variable];
+            let is_there = word.is_generation_of(id) && states.iter().any(|it| word.is(*it));
+            is_there && !is_anothers(word)
+        };
+        while !self.retire_and_announce(id.slot(), slot, is_ours) {
+            let word = SlotWord(slot.word.load(Ordering::SeqCst));
+            let is_filling = word.is_generation_of(id) && word.is(State::Filling);
+            if is_filling && !word.has(EVICTED) {
+                // Whoever writes it finishes that.
+                let evicted = word.with(EVICTED);
+                let found = &slot.word;
+                let is_in =
+                    found.compare_exchange(word.0, evicted.0, Ordering::SeqCst, Ordering::SeqCst);
+                if is_in.is_ok() {
+                    return self.wake_if_waited_for(id.slot(), slot, word);
+                }
+            } else if !is_ours(word) {
+                return;
+            }
         }
     }
 

@@ -37,7 +37,9 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
     /// Receives a message, waiting for it; `None` at the end of the stream.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the queue was or is evicted, and as [`Store::get`](crate::Store::get).
+    /// [`Error::NotFound`] when the queue was or is evicted; with another key than [the queue's](crate::Queue::key), when a message
+    /// that was [owned](crate::Sender::send_owned) was evicted by that key: it is over, and others can be received. And as
+    /// [`Store::get`](crate::Store::get).
     #[inline]
     pub fn recv(&self) -> Result<Option<Message<T, C>>> {
         match self.receive(None)? {
@@ -124,13 +126,17 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
     /// ```
     ///
     /// # Errors
-    /// As [`recv`](Receiver::recv).
+    /// As [`recv`](Receiver::recv), of the first message; behind others, one that was evicted by its key is passed over.
     pub fn recv_batch(&self, most: usize) -> Result<Vec<Message<T, C>>> {
         let mut batch = Vec::new();
         while batch.len() < most {
-            let next = if batch.is_empty() { self.recv()? } else { self.try_recv()? };
-            let Some(message) = next else { break };
-            batch.push(message);
+            let next = if batch.is_empty() { self.recv() } else { self.try_recv() };
+            match next {
+                Ok(Some(message)) => batch.push(message),
+                Ok(None) => break,
+                Err(Error::NotFound { key }) if !batch.is_empty() && key != self.key() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(batch)
     }

@@ -329,7 +329,8 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
             channel.aggregate(aggregate);
         }
         let Channel { outlet: Some(outlet), batch, is_aggregated } = channel else { return Ok(()) };
-        let put = store.map_or(Ok(()), |store| put_all(store, batch));
+        let is_topic = self.topics.contains(name);
+        let put = store.map_or(Ok(()), |store| put_all(store, batch, is_topic));
         let sent = put.and_then(|()| outlet.send(batch, waits));
         match sent {
             Ok(()) => {
@@ -365,9 +366,14 @@ impl<T, M: Metadata, C: Codec<T>> StreamProducer<T, M, C> {
     }
 }
 
-/// Puts the objects of a batch into a store.
-fn put_all<T, M, C: Codec<T>>(store: &Store<C>, batch: &mut [Outgoing<T, M>]) -> Result<()> {
-    for item in batch {
+/// Puts the objects of a batch into a store. Through a topic those that are to go when they are consumed lie in their message:
+/// they were sent before there was a store.
+fn put_all<T, M, C: Codec<T>>(
+    store: &Store<C>,
+    batch: &mut [Outgoing<T, M>],
+    is_topic: bool,
+) -> Result<()> {
+    for item in batch.iter_mut().filter(|item| item.is_lasting || !is_topic) {
         // A panic left it there.
         take_back::<T, C>(item.stored.take());
         let proxy = store.proxy_with(&item.value, ProxyOptions::new().populate(false))?;

@@ -6,11 +6,13 @@
 //! release: V1 evict n, unless it is to stay · V2 envelope.object = 0 · V3 CAS OWNED(v, me) → EMPTY(v)
 //! ```
 //!
+//! A value that somebody owns by then is his, and stays.
+//!
 //! Killed anywhere: Q2 evicts what the envelope names, which is WRITING (then R1c frees it), or there, or gone.
 
 use super::Queue;
 use crate::actor::Refusal;
-use crate::layout::queue::{OBJECT, Stage};
+use crate::layout::queue::{ABOUT, About, OBJECT, Stage};
 use crate::layout::slot::ObjectId;
 use crate::sync::Ordering;
 
@@ -22,6 +24,7 @@ impl Queue<'_> {
         if !empty.is(Stage::Empty) || !self.change_envelope(envelope, empty, owned) {
             return Ok(None);
         }
+        self.field(envelope, ABOUT).store(About::OWED.0, Ordering::Relaxed);
         let object = self.field(envelope, OBJECT);
         // There is no instant at which the promise is there and nobody's.
         let reserved = self.actor.reserve_as(|id| object.store(id.0, Ordering::SeqCst));

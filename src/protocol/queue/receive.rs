@@ -233,8 +233,17 @@ impl Queue<'_> {
     pub(super) fn evict_object(&self, envelope: u32) {
         let object = self.field(envelope, OBJECT);
         if let Some(id) = ObjectId::from_word(object.load(Ordering::SeqCst)) {
-            self.actor.evict_named(id);
+            self.evict_of(envelope, id);
             object.store(0, Ordering::SeqCst);
+        }
+    }
+
+    /// Evicts what an envelope names, unless it is another's.
+    pub(super) fn evict_of(&self, envelope: u32, id: ObjectId) {
+        if self.about_envelope(envelope).is_owed() {
+            self.actor.evict_owed(id);
+        } else {
+            self.actor.evict_named(id);
         }
     }
 

@@ -38,7 +38,7 @@ impl Queue<'_> {
     pub(in crate::protocol) fn evict_objects(&self) {
         for envelope in 0..self.place.shape.envelopes {
             if let Some(object) = self.object_of(envelope) {
-                self.actor.evict_named(object);
+                self.evict_of(envelope, object);
             }
         }
     }

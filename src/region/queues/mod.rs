@@ -5,6 +5,8 @@ mod ledger;
 mod loan;
 mod options;
 mod owned;
+#[cfg(test)]
+mod tests;
 mod wait;
 
 pub use options::{QueueOptions, WaitPolicy};

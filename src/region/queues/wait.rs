@@ -43,11 +43,15 @@ impl Clock {
         }
     }
 
-    /// How long to sleep at most. Who waits without a limit need not know the time.
+    /// How long to sleep at most.
     fn left(&mut self) -> Duration {
         match self.limit {
             Some(limit) => limit.saturating_sub(self.elapsed()),
-            None => SLICE,
+            // From the first sleep on: the dead are looked for by the time.
+            None => {
+                self.elapsed();
+                SLICE
+            }
         }
     }
 }

@@ -167,10 +167,11 @@ impl Bell {
         }
     }
 
-    /// Z1 and Z2: takes out who has something to hear, if it rang.
-    pub(super) fn look(&mut self, wakers: &mut Vec<Waker>) {
+    /// Z1 and Z2: takes out who has something to hear, if it rang, or if it is to be looked at whether it did or not: whoever has
+    /// changed something may have been stopped before it rings.
+    pub(super) fn look(&mut self, wakers: &mut Vec<Waker>, is_due: bool) {
         match self.listen() {
-            Ok(heard) if heard == self.heard => return,
+            Ok(heard) if heard == self.heard && !is_due => return,
             Ok(heard) => self.heard = heard,
             // Severed: nobody hears of anything here.
             Err(_) => return,

@@ -147,7 +147,8 @@ impl Sleeper {
             // Without a handle nobody can tell whether they rang.
             self.stale.clear();
         }
-        self.bells.iter_mut().for_each(|bell| bell.look(&mut work.wakers));
+        let is_due = self.attend_at <= now;
+        self.bells.iter_mut().for_each(|bell| bell.look(&mut work.wakers, is_due));
         let silent = self.bells.extract_if(.., |bell| bell.watched.is_empty());
         for bell in silent.collect::<Vec<_>>() {
             self.keep_stale(&bell);
@@ -157,7 +158,7 @@ impl Sleeper {
             timer.due = now + timer.interval;
             work.timers.push(timer.waker.clone());
         }
-        if !self.bells.is_empty() && self.attend_at <= now {
+        if !self.bells.is_empty() && is_due {
             self.attend_at = now + SLICE;
             work.attend = self.promises();
         }
