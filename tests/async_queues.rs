@@ -12,23 +12,10 @@ use std::time::{Duration, Instant};
 use inplace::{Error, Queue, QueueOptions, Receiver, Store};
 use nix::sys::wait::WaitStatus;
 use support::futures::{
-    Counting, assert_clean, block_on, forbid_futex_waitv, region, store, threads_named,
+    Counting, WAITER, assert_clean, block_on, forbid_futex_waitv, region, runtime, start_channel,
+    threads_named,
 };
-use support::{alone, end_with_parent, eventually, in_child, start_child, watch};
-
-const WAITER: &str = "inplace-waiter";
-
-fn start(name: &str) -> (std::sync::MutexGuard<'static, ()>, Store, inplace::Registration) {
-    watch();
-    let alone = alone();
-    eventually("threads of other tests end", || threads_named(WAITER) == 0);
-    let (store, registration) = store(name);
-    (alone, store, registration)
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
-}
+use support::{end_with_parent, eventually, in_child, start_child};
 
 /// Evicts a queue, after which nothing is left.
 fn assert_ends(store: &Store, queue: &Queue<u64>) {
@@ -66,7 +53,7 @@ async fn numbers(receiver: &Receiver<u64>) -> Vec<u64> {
 
 #[test]
 fn a_bare_executor_awaits_what_another_process_sends_and_the_end() {
-    let (_alone, store, _registered) = start("async-queues-bare");
+    let (_alone, store, _registered) = start_channel("async-queues-bare");
     let queue = store.queue_new::<u64>(2).unwrap();
     let receiver = queue.receiver().unwrap();
     let child = start_child(|| {
@@ -90,7 +77,7 @@ fn a_bare_executor_awaits_what_another_process_sends_and_the_end() {
 
 #[test]
 fn tasks_of_two_processes_lose_and_double_nothing_and_one_thread_waits_for_all() {
-    let (_alone, store, _registered) = start("async-queues-tasks");
+    let (_alone, store, _registered) = start_channel("async-queues-tasks");
     let queue = store.queue_new::<u64>(4).unwrap();
     const EACH: u64 = 200;
     let gate = queue.sender().unwrap();
@@ -141,7 +128,7 @@ fn tasks_of_two_processes_lose_and_double_nothing_and_one_thread_waits_for_all()
 
 #[test]
 fn a_dropped_future_has_received_nothing_and_takes_nobodys_wake_up_along() {
-    let (_alone, store, _registered) = start("async-queues-dropped");
+    let (_alone, store, _registered) = start_channel("async-queues-dropped");
     let queue = store.queue_new::<u64>(4).unwrap();
     let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
     for round in 1..=20 {
@@ -169,7 +156,7 @@ fn a_dropped_future_has_received_nothing_and_takes_nobodys_wake_up_along() {
 
 #[test]
 fn a_dropped_send_has_sent_nothing_and_leaves_the_room_to_others() {
-    let (_alone, store, _registered) = start("async-queues-room");
+    let (_alone, store, _registered) = start_channel("async-queues-room");
     let queue = store.queue_new::<u64>(1).unwrap();
     let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
     sender.send(&1).unwrap();
@@ -195,7 +182,7 @@ fn a_dropped_send_has_sent_nothing_and_leaves_the_room_to_others() {
 
 #[test]
 fn a_waker_is_called_for_its_own_queue_only_and_only_when_there_is_something() {
-    let (_alone, store, _registered) = start("async-queues-own");
+    let (_alone, store, _registered) = start_channel("async-queues-own");
     let [mine, other] = [(); 2].map(|()| store.queue_new::<u64>(4).unwrap());
     let receivers = [&mine, &other].map(|queue| queue.receiver().unwrap());
     let senders = [&mine, &other].map(|queue| queue.sender().unwrap());
@@ -228,7 +215,7 @@ fn a_waker_is_called_for_its_own_queue_only_and_only_when_there_is_something() {
 
 #[test]
 fn a_message_is_heard_of_long_before_the_thread_would_look_again() {
-    let (_alone, store, _registered) = start("async-queues-soon");
+    let (_alone, store, _registered) = start_channel("async-queues-soon");
     let queue = store.queue_new::<u64>(4).unwrap();
     let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
     let mut waited: Vec<Duration> = (1..=15)
@@ -254,7 +241,7 @@ fn a_message_is_heard_of_long_before_the_thread_would_look_again() {
 
 #[test]
 fn a_killed_producer_ends_the_stream_within_200_milliseconds() {
-    let (_alone, store, _registered) = start("async-queues-killed");
+    let (_alone, store, _registered) = start_channel("async-queues-killed");
     let talk = support::shared::Shared::<Talk>::new();
     let mut slowest = Duration::ZERO;
     for round in 1..=5 {
@@ -293,7 +280,7 @@ unsafe impl support::shared::Atomics for Talk {}
 
 #[test]
 fn what_a_killed_consumer_held_is_received_by_one_who_awaits() {
-    let (_alone, store, _registered) = start("async-queues-held");
+    let (_alone, store, _registered) = start_channel("async-queues-held");
     let talk = support::shared::Shared::<Talk>::new();
     let queue = store.queue_new::<u64>(1).unwrap();
     let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
@@ -327,7 +314,7 @@ fn what_a_killed_consumer_held_is_received_by_one_who_awaits() {
 
 #[test]
 fn an_evicted_queue_ends_awaits_on_either_side() {
-    let (_alone, store, _registered) = start("async-queues-evicted");
+    let (_alone, store, _registered) = start_channel("async-queues-evicted");
     for bound in [false, true] {
         let make = |name: &str| match bound {
             true => store.queue_with::<u64>(name, &QueueOptions::new(1)).unwrap(),
@@ -356,7 +343,7 @@ fn an_evicted_queue_ends_awaits_on_either_side() {
 
 #[test]
 fn more_queues_than_one_thread_can_listen_to_have_two_threads() {
-    let (_alone, store, _registered) = start("async-queues-many");
+    let (_alone, store, _registered) = start_channel("async-queues-many");
     let queues: Vec<Queue<u64>> = (0..150).map(|_| store.queue_new(1).unwrap()).collect();
     runtime().block_on(async {
         let listen = |queue: &Queue<u64>| {
@@ -377,7 +364,7 @@ fn more_queues_than_one_thread_can_listen_to_have_two_threads() {
 
 #[test]
 fn a_forked_child_does_not_await_with_its_parents_handles_and_does_with_its_own() {
-    let (_alone, store, _registered) = start("async-queues-forked");
+    let (_alone, store, _registered) = start_channel("async-queues-forked");
     let queue = store.queue_new::<u64>(4).unwrap();
     let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
     let counter = Arc::new(Counting::default());
@@ -413,7 +400,7 @@ fn a_forked_child_does_not_await_with_its_parents_handles_and_does_with_its_own(
 
 #[test]
 fn where_the_kernel_cannot_wait_for_several_words_queues_are_looked_at_from_time_to_time() {
-    let (_alone, store, _registered) = start("async-queues-old");
+    let (_alone, store, _registered) = start_channel("async-queues-old");
     let code = in_child(|| {
         forbid_futex_waitv();
         let queue = store.queue_new::<u64>(1).unwrap();

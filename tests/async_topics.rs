@@ -13,23 +13,10 @@ use std::time::{Duration, Instant};
 use inplace::{Error, Published, Start, Store, Subscriber, Topic, TopicOptions};
 use nix::sys::wait::WaitStatus;
 use support::futures::{
-    Counting, assert_clean, block_on, forbid_futex_waitv, region, store, threads_named,
+    Counting, WAITER, assert_clean, block_on, forbid_futex_waitv, region, runtime, start_channel,
+    threads_named,
 };
-use support::{alone, end_with_parent, eventually, in_child, start_child, watch};
-
-const WAITER: &str = "inplace-waiter";
-
-fn start(name: &str) -> (std::sync::MutexGuard<'static, ()>, Store, inplace::Registration) {
-    watch();
-    let alone = alone();
-    eventually("threads of other tests end", || threads_named(WAITER) == 0);
-    let (store, registration) = store(name);
-    (alone, store, registration)
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
-}
+use support::{end_with_parent, eventually, in_child, start_child};
 
 /// A topic that keeps so many, and waits for so many subscribers.
 fn topic(store: &Store, capacity: u32, subscribers: u32) -> Topic<u64> {
@@ -78,7 +65,7 @@ async fn numbers(subscriber: &mut Subscriber<u64>) -> Vec<u64> {
 
 #[test]
 fn a_bare_executor_awaits_what_another_process_publishes_and_the_end() {
-    let (_alone, store, _registered) = start("async-topics-bare");
+    let (_alone, store, _registered) = start_channel("async-topics-bare");
     let topic = topic(&store, 2, 1);
     let mut subscriber = topic.subscriber(Start::Latest).unwrap();
     let child = start_child(|| {
@@ -103,7 +90,7 @@ fn a_bare_executor_awaits_what_another_process_publishes_and_the_end() {
 
 #[test]
 fn tasks_of_two_processes_each_receive_everything_and_one_thread_waits_for_all() {
-    let (_alone, store, _registered) = start("async-topics-tasks");
+    let (_alone, store, _registered) = start_channel("async-topics-tasks");
     let topic = topic(&store, 4, 5);
     const EACH: u64 = 200;
     let gate = topic.publisher().unwrap();
@@ -150,7 +137,7 @@ fn tasks_of_two_processes_each_receive_everything_and_one_thread_waits_for_all()
 
 #[test]
 fn a_dropped_future_has_received_nothing_and_takes_nobodys_wake_up_along() {
-    let (_alone, store, _registered) = start("async-topics-dropped");
+    let (_alone, store, _registered) = start_channel("async-topics-dropped");
     let topic = topic(&store, 4, 3);
     let publisher = topic.publisher().unwrap();
     let mut subscribers = [(); 3].map(|()| topic.subscriber(Start::Latest).unwrap());
@@ -181,7 +168,7 @@ fn a_dropped_future_has_received_nothing_and_takes_nobodys_wake_up_along() {
 
 #[test]
 fn a_dropped_publish_has_published_nothing() {
-    let (_alone, store, _registered) = start("async-topics-room");
+    let (_alone, store, _registered) = start_channel("async-topics-room");
     let topic = topic(&store, 1, 1);
     let publisher = topic.publisher().unwrap();
     let mut subscriber = topic.subscriber(Start::Latest).unwrap();
@@ -214,7 +201,7 @@ fn a_dropped_publish_has_published_nothing() {
 
 #[test]
 fn where_nobody_is_waited_for_publishing_is_ready_at_once_and_losses_are_told() {
-    let (_alone, store, _registered) = start("async-topics-losses");
+    let (_alone, store, _registered) = start_channel("async-topics-losses");
     let topic = topic(&store, 2, 0);
     let publisher = topic.publisher().unwrap();
     let mut subscriber = topic.subscriber(Start::Latest).unwrap();
@@ -236,7 +223,7 @@ fn where_nobody_is_waited_for_publishing_is_ready_at_once_and_losses_are_told() 
 
 #[test]
 fn a_waker_is_called_for_its_own_topic_only_and_only_when_there_is_something() {
-    let (_alone, store, _registered) = start("async-topics-own");
+    let (_alone, store, _registered) = start_channel("async-topics-own");
     let [mine, other] = [(); 2].map(|()| topic(&store, 4, 0));
     let [mut my_subscriber, mut its_subscriber] =
         [&mine, &other].map(|topic| topic.subscriber(Start::Latest).unwrap());
@@ -266,7 +253,7 @@ fn a_waker_is_called_for_its_own_topic_only_and_only_when_there_is_something() {
 
 #[test]
 fn a_message_is_heard_of_long_before_the_thread_would_look_again() {
-    let (_alone, store, _registered) = start("async-topics-soon");
+    let (_alone, store, _registered) = start_channel("async-topics-soon");
     let topic = topic(&store, 4, 0);
     let publisher = topic.publisher().unwrap();
     let mut subscriber = topic.subscriber(Start::Latest).unwrap();
@@ -295,7 +282,7 @@ unsafe impl support::shared::Atomics for Talk {}
 
 #[test]
 fn a_killed_publisher_ends_the_stream_within_200_milliseconds_for_every_subscriber() {
-    let (_alone, store, _registered) = start("async-topics-killed");
+    let (_alone, store, _registered) = start_channel("async-topics-killed");
     let talk = support::shared::Shared::<Talk>::new();
     let mut slowest = Duration::ZERO;
     for round in 1..=5 {
@@ -333,7 +320,7 @@ fn a_killed_publisher_ends_the_stream_within_200_milliseconds_for_every_subscrib
 
 #[test]
 fn a_killed_subscriber_is_not_awaited() {
-    let (_alone, store, _registered) = start("async-topics-held");
+    let (_alone, store, _registered) = start_channel("async-topics-held");
     let talk = support::shared::Shared::<Talk>::new();
     let topic = topic(&store, 1, 1);
     let publisher = topic.publisher().unwrap();
@@ -363,7 +350,7 @@ fn a_killed_subscriber_is_not_awaited() {
 
 #[test]
 fn an_evicted_topic_ends_awaits_on_either_side() {
-    let (_alone, store, _registered) = start("async-topics-evicted");
+    let (_alone, store, _registered) = start_channel("async-topics-evicted");
     for bound in [false, true] {
         let options = TopicOptions::new(1).hold_back(1);
         let make = |name: &str| match bound {
@@ -396,7 +383,7 @@ fn an_evicted_topic_ends_awaits_on_either_side() {
 
 #[test]
 fn what_is_too_old_when_it_is_looked_at_is_lost_and_the_next_is_awaited() {
-    let (_alone, store, _registered) = start("async-topics-old");
+    let (_alone, store, _registered) = start_channel("async-topics-old");
     let options = TopicOptions::new(8).max_age(Duration::from_millis(30));
     let topic = store.topic_new_with::<u64>(&options).unwrap();
     let publisher = topic.publisher().unwrap();
@@ -420,7 +407,7 @@ fn what_is_too_old_when_it_is_looked_at_is_lost_and_the_next_is_awaited() {
 
 #[test]
 fn a_forked_child_does_not_await_with_its_parents_handles_and_does_with_its_own() {
-    let (_alone, store, _registered) = start("async-topics-forked");
+    let (_alone, store, _registered) = start_channel("async-topics-forked");
     let topic = topic(&store, 4, 3);
     let publisher = topic.publisher().unwrap();
     let mut subscriber = topic.subscriber(Start::Latest).unwrap();
@@ -452,7 +439,7 @@ fn a_forked_child_does_not_await_with_its_parents_handles_and_does_with_its_own(
 
 #[test]
 fn where_the_kernel_cannot_wait_for_several_words_topics_are_looked_at_from_time_to_time() {
-    let (_alone, store, _registered) = start("async-topics-old-kernel");
+    let (_alone, store, _registered) = start_channel("async-topics-old-kernel");
     let code = in_child(|| {
         forbid_futex_waitv();
         let topic = topic(&store, 1, 1);

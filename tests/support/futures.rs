@@ -129,3 +129,19 @@ pub fn forbid_futex_waitv() {
     };
     assert_eq!(outcome, 0, "{}", std::io::Error::last_os_error());
 }
+
+/// The thread that listens for all that is awaited.
+pub const WAITER: &str = "inplace-waiter";
+
+/// A store for tests of what is awaited at channels, once the thread of other tests is over.
+pub fn start_channel(name: &str) -> (std::sync::MutexGuard<'static, ()>, Store, Registration) {
+    super::watch();
+    let alone = super::alone();
+    super::eventually("threads of other tests end", || threads_named(WAITER) == 0);
+    let (store, registration) = store(name);
+    (alone, store, registration)
+}
+
+pub fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap()
+}
