@@ -11,10 +11,7 @@ use support::steps::kill::{Case, Start};
 use support::steps::peek::{ACKED, Peek, Word};
 use support::steps::queues::*;
 use support::steps::sweep::{Operation, sweep};
-use support::steps::traced::{Traced, Whom, begin, end};
-
-type Arrive = fn(World) -> Victim;
-type Operate = fn(&mut Victim);
+use support::steps::traced::left_by;
 
 struct Victim {
     world: World,
@@ -202,25 +199,6 @@ fn killed() -> Vec<Operation> {
         at("evict a queue that owns", (holding_owned, arrive), evict, is_there_with_its_queue),
     ];
     cases.into_iter().map(Case::operation).collect()
-}
-
-/// Does something and is killed as soon as it has written a word like that.
-fn left_by(
-    world: World,
-    (word, is_it): (Word, impl Fn(Word) -> bool),
-    (come, work): (Arrive, Operate),
-) -> World {
-    let mut traced = Traced::start(Whom::Victim, || {
-        // SAFETY: the victim ends without dropping the survivor's, which is a copy of its own, forked.
-        let world = unsafe { std::ptr::read(&raw const world) };
-        let mut mine = std::mem::ManuallyDrop::new(come(world));
-        begin();
-        work(&mut mine);
-        end();
-    });
-    traced.step_until(word, is_it);
-    traced.kill();
-    world
 }
 
 /// Acknowledged by a dead one, who was about to own it.

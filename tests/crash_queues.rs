@@ -11,10 +11,9 @@ use support::steps::never::{Never, never_encode};
 use support::steps::peek::{ABANDONED, ACKED, Peek, RETIRED, TAKEN, Word};
 use support::steps::queues::*;
 use support::steps::sweep::{Operation, sweep};
-use support::steps::traced::{Traced, Whom, begin, end};
+use support::steps::traced::left_by;
 
 type Arrive = fn(World) -> Victim;
-type Operate = fn(&mut Victim);
 
 struct Victim {
     store: Store<Raw>,
@@ -196,25 +195,6 @@ fn killed() -> Vec<Operation> {
             .before(send_in_another),
     ];
     cases.into_iter().map(Case::operation).collect()
-}
-
-/// Does something and is killed as soon as it has written a word like that.
-fn left_by(
-    world: World,
-    (word, is_it): (Word, impl Fn(Word) -> bool),
-    (come, work): (Arrive, Operate),
-) -> World {
-    let mut traced = Traced::start(Whom::Victim, || {
-        // SAFETY: the victim ends without dropping the survivor's, which is a copy of its own, forked.
-        let world = unsafe { std::ptr::read(&raw const world) };
-        let mut mine = std::mem::ManuallyDrop::new(come(world));
-        begin();
-        work(&mut mine);
-        end();
-    });
-    traced.step_until(word, is_it);
-    traced.kill();
-    world
 }
 
 fn envelope(world: &World) -> Word {

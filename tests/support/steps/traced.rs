@@ -287,3 +287,24 @@ impl Traced {
         }
     }
 }
+
+type Come<W, V> = fn(W) -> V;
+
+/// Who comes to a world and does something there is killed as soon as it has written a word like that; what it leaves.
+pub fn left_by<W, V>(
+    world: W,
+    (word, is_it): (Word, impl Fn(Word) -> bool),
+    (come, work): (Come<W, V>, fn(&mut V)),
+) -> W {
+    let mut traced = Traced::start(Whom::Victim, || {
+        // SAFETY: the victim ends without dropping the survivor's, which is a copy of its own, forked.
+        let world = unsafe { std::ptr::read(&raw const world) };
+        let mut mine = std::mem::ManuallyDrop::new(come(world));
+        begin();
+        work(&mut mine);
+        end();
+    });
+    traced.step_until(word, is_it);
+    traced.kill();
+    world
+}
