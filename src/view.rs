@@ -38,6 +38,14 @@ impl<V: ?Sized> View<V> {
         Self(value)
     }
 
+    /// Drops it; inlined where there is nothing to drop.
+    #[inline(always)]
+    pub(crate) fn end(self) {
+        if self.block().is_some_and(Block::is_lent) {
+            std::mem::forget(self);
+        }
+    }
+
     /// How many bytes the value takes beside the object, where it was made anew.
     pub(crate) fn made_bytes(&self) -> usize {
         self.0.made_bytes()

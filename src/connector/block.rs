@@ -110,6 +110,7 @@ impl Block {
     }
 
     /// Whether its bytes are a message's, which are written over when that is acknowledged.
+    #[inline]
     pub(crate) fn is_lent(&self) -> bool {
         matches!(self.repr, Repr::Lent(_))
     }

@@ -67,7 +67,7 @@ impl<T: ?Sized, C: Codec<T>> Message<T, C> {
     #[inline]
     pub fn ack(self) -> Result<()> {
         let Self { view, delivery, .. } = self;
-        drop(view);
+        view.end();
         delivery.acknowledge()
     }
 }

@@ -156,15 +156,15 @@ impl<T: ?Sized, C: Codec<T>> Sender<T, C> {
                 return self.sender.send(letter, &patience, &mut encode);
             }
         }
-        self.send_guessed(value, metadata, &patience)
+        self.send_guessed(value, metadata, patience)
     }
 
     /// Sends a message that may be large, in a block of a size that is guessed well.
     #[inline(never)]
-    fn send_guessed(&self, value: &T, metadata: &[u8], patience: &Patience) -> Result<()> {
+    fn send_guessed(&self, value: &T, metadata: &[u8], patience: Patience) -> Result<()> {
         self.store.encoded(self.codec, value, |size, fill| {
             let letter = Letter { size, may_be_inline: C::CONTAINED.0, metadata };
-            self.sender.send(letter, patience, &mut |out: &mut BlockWriter<'_>| fill(out))
+            self.sender.send(letter, &patience, &mut |out: &mut BlockWriter<'_>| fill(out))
         })
     }
 }

@@ -196,7 +196,7 @@ impl Segment {
     /// [`claimed`](Self::claimed) of a part of a block, which begins after so many bytes.
     ///
     /// # Safety
-    /// The caller has claimed that part, in whatever way, and makes no second reference while this one lives; its pages are
+    /// The caller has claimed that part, which the block has, in whatever way, and makes no second reference while this one lives; its pages are
     /// committed.
     #[allow(clippy::mut_from_ref, reason = "exclusive by the claim on the part")]
     #[inline]
@@ -205,9 +205,11 @@ impl Segment {
         block: BlockRef,
         (at, len): (u64, u64),
     ) -> &mut [MaybeUninit<u8>] {
-        // SAFETY: inside the block, as `claimed_start` checks; exclusive by the caller's claim.
+        assert!(self.contains(block, at.saturating_add(len)));
+        // SAFETY: inside the mapping, as was just checked; exclusive by the caller's claim.
         unsafe {
-            let start = self.claimed_start(block, at.saturating_add(len)).add(at as usize);
+            let start =
+                self.data.load(Ordering::Relaxed).add(block.offset() as usize + at as usize);
             std::slice::from_raw_parts_mut(start.cast(), len as usize)
         }
     }

@@ -31,7 +31,7 @@ mod receive;
 mod send;
 mod sweep;
 
-pub(crate) use receive::{Contents, Taken};
+pub(crate) use receive::{Contents, Metadata, Taken};
 pub(crate) use send::Guess;
 #[cfg(not(loom))]
 pub(crate) use send::{Envelope, METADATA_BYTES};
@@ -69,7 +69,16 @@ pub(crate) struct Queue<'a> {
     words: &'a [AtomicU64],
     head: &'a [AtomicU64; HEAD_END],
     ring: &'a [AtomicU64],
-    envelopes: &'a [[AtomicU64; ENVELOPE_WORDS]],
+    envelopes: &'a [EnvelopeWords],
+}
+
+type EnvelopeWords = [AtomicU64; ENVELOPE_WORDS];
+
+/// An envelope that was looked up once.
+#[derive(Clone, Copy, Debug)]
+struct Found<'a> {
+    index: u32,
+    words: &'a EnvelopeWords,
 }
 
 impl<'a> Actor<'a> {
@@ -181,15 +190,21 @@ impl<'a> Queue<'a> {
         &self.head[at]
     }
 
+    /// The words of an envelope.
     #[inline]
-    fn envelope_word(&self, envelope: u32) -> &'a AtomicU64 {
-        self.field(envelope, WORD)
+    fn envelope(&self, envelope: u32) -> &'a EnvelopeWords {
+        &self.envelopes[envelope as usize]
+    }
+
+    #[inline]
+    fn find(&self, index: u32) -> Found<'a> {
+        Found { index, words: self.envelope(index) }
     }
 
     /// A word of an envelope.
     #[inline]
     fn field(&self, envelope: u32, field: usize) -> &'a AtomicU64 {
-        &self.envelopes[envelope as usize][field]
+        &self.envelope(envelope)[field]
     }
 
     #[inline]
@@ -205,26 +220,25 @@ impl<'a> Queue<'a> {
 
     #[inline]
     pub(super) fn load_envelope(&self, envelope: u32) -> EnvelopeWord {
-        EnvelopeWord(self.envelope_word(envelope).load(Ordering::SeqCst))
+        load_word(self.envelope(envelope))
     }
 
     /// Starts fetching an envelope and the first bytes in it, both of which another processor has.
     #[inline(always)]
-    fn prefetch_envelope(&self, envelope: u32, is_written: bool) {
+    fn prefetch_envelope(&self, found: Found<'_>, is_written: bool) {
         let (segment, block) = (self.actor.segment, self.place.block);
-        segment.prefetch_word(self.envelope_word(envelope));
+        segment.prefetch_word(&found.words[WORD]);
         if is_written {
-            segment.prefetch_to_write(block, self.inline_at(envelope));
+            segment.prefetch_to_write(block, self.inline_at(found.index));
         } else {
-            segment.prefetch_to_view(block, self.inline_at(envelope));
+            segment.prefetch_to_view(block, self.inline_at(found.index));
         }
     }
 
     /// CAS of an envelope's word; whether it was as expected.
     #[inline]
     fn change_envelope(&self, envelope: u32, from: EnvelopeWord, to: EnvelopeWord) -> bool {
-        let word = self.envelope_word(envelope);
-        word.compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        change_word(self.envelope(envelope), from, to)
     }
 
     #[inline]
@@ -254,6 +268,17 @@ impl<'a> Queue<'a> {
     fn announce_return(&self) {
         self.word(RETURNED).fetch_add(1, Ordering::SeqCst);
     }
+}
+
+#[inline]
+fn load_word(envelope: &EnvelopeWords) -> EnvelopeWord {
+    EnvelopeWord(envelope[WORD].load(Ordering::SeqCst))
+}
+
+/// CAS of an envelope's word; whether it was as expected.
+#[inline]
+fn change_word(envelope: &EnvelopeWords, from: EnvelopeWord, to: EnvelopeWord) -> bool {
+    envelope[WORD].compare_exchange(from.0, to.0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
 }
 
 impl<'a> AtChannel<'a> for Queue<'a> {

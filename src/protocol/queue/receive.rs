@@ -1,6 +1,6 @@
 //! Receiving, acknowledging, giving back.
 
-use super::Queue;
+use super::{EnvelopeWords, Found, Queue, change_word, load_word};
 use crate::error::{Error, Result};
 use crate::layout::queue::{ABOUT, About, EnvelopeWord, HEAD, METADATA, OBJECT, RingWord, Stage};
 use crate::layout::slot::ObjectId;
@@ -26,6 +26,31 @@ pub(crate) enum Contents {
     Object(ObjectId),
 }
 
+/// What was sent with a message, in the first so many bytes.
+pub(crate) type Metadata = ([u8; METADATA_BYTES], usize);
+
+#[inline]
+fn about(words: &EnvelopeWords) -> About {
+    About(words[ABOUT].load(Ordering::Relaxed))
+}
+
+#[inline(always)]
+fn metadata_in(words: &EnvelopeWords) -> Metadata {
+    let mut bytes = [0; METADATA_BYTES];
+    let len = usize::from(about(words).metadata()).min(METADATA_BYTES);
+    if len != 0 {
+        copy_metadata(words, &mut bytes[..len.next_multiple_of(8)]);
+    }
+    (bytes, len)
+}
+
+#[inline(never)]
+fn copy_metadata(words: &EnvelopeWords, bytes: &mut [u8]) {
+    for (at, part) in bytes.chunks_mut(8).enumerate() {
+        part.copy_from_slice(&words[METADATA + at].load(Ordering::Relaxed).to_le_bytes());
+    }
+}
+
 #[cold]
 fn wrong_head(head: u64, named: RingWord) -> Error {
     Error::corrupt(format!("a queue's head {head} is at {named:?}"))
@@ -36,7 +61,7 @@ fn too_long(len: u32, most: u32) -> Error {
     Error::corrupt(format!("a message of {len} bytes in an envelope of {most}"))
 }
 
-impl Queue<'_> {
+impl<'a> Queue<'a> {
     /// The next message, if there is one; `seen` is what this receiver knows of what was given back.
     #[inline(always)]
     pub(crate) fn receive(&self, seen: &AtomicU64) -> Result<Option<Taken>> {
@@ -64,31 +89,34 @@ impl Queue<'_> {
     #[cold]
     fn take_again(&self) -> Option<Taken> {
         (0..self.place.shape.envelopes).find_map(|envelope| {
-            let word = self.load_envelope(envelope);
+            let found = self.find(envelope);
+            let word = load_word(found.words);
             let is_there = word.is(Stage::Abandoned);
-            is_there.then(|| self.take(envelope, word, word.delivered())).flatten()
+            is_there.then(|| self.take(found, word, word.delivered())).flatten()
         })
     }
 
     /// A dead letter, looked for from an envelope on.
     pub(crate) fn take_letter(&self, from: u32) -> Option<Taken> {
         (from..self.place.shape.envelopes).find_map(|envelope| {
-            let word = self.load_envelope(envelope);
-            word.is(Stage::Letter).then(|| self.take(envelope, word, word)).flatten()
+            let found = self.find(envelope);
+            let word = load_word(found.words);
+            word.is(Stage::Letter).then(|| self.take(found, word, word)).flatten()
         })
     }
 
     #[inline(always)]
-    fn take(&self, envelope: u32, from: EnvelopeWord, to: EnvelopeWord) -> Option<Taken> {
+    fn take(&self, found: Found<'_>, from: EnvelopeWord, to: EnvelopeWord) -> Option<Taken> {
         let word = to.at(Stage::Taken).owned_by(self.actor.me);
-        self.change_envelope(envelope, from, word).then_some(Taken { envelope, word })
+        let envelope = found.index;
+        change_word(found.words, from, word).then_some(Taken { envelope, word })
     }
 
     /// C2 to C6.
     #[inline(always)]
     fn take_next(&self) -> Result<Option<Taken>> {
-        while let Some((head, envelope, word)) = self.next()? {
-            if let Some(taken) = self.take(envelope, word, word.delivered()) {
+        while let Some((head, found, word)) = self.next()? {
+            if let Some(taken) = self.take(found, word, word.delivered()) {
                 self.advance(HEAD, head);
                 return Ok(Some(taken));
             }
@@ -98,38 +126,37 @@ impl Queue<'_> {
 
     /// C2 to C4a: the head, and the envelope there, which is to be received.
     #[inline(always)]
-    fn next(&self) -> Result<Option<(u64, u32, EnvelopeWord)>> {
+    fn next(&self) -> Result<Option<(u64, Found<'a>, EnvelopeWord)>> {
         let shape = &self.place.shape;
         let mut stale = None;
         loop {
             let head = self.word(HEAD).load(Ordering::SeqCst);
             let named = self.load_ring(head);
-            if named.round() == shape.round_before(head) {
-                return Ok(None);
-            }
-            if named.round() == shape.round(head.wrapping_add(shape.ring.into())) {
-                // A sender overwrites what was received only: by one who was killed before it helped the head, and by whom it
-                // was given back to since.
-                self.advance(HEAD, head);
-                continue;
-            }
             let envelope = named.envelope();
             if named.round() != shape.round(head) || envelope >= shape.envelopes {
-                if stale.replace(head) == Some(head) {
+                if named.round() == shape.round_before(head) {
+                    return Ok(None);
+                }
+                if named.round() == shape.round(head.wrapping_add(shape.ring.into())) {
+                    // A sender overwrites what was received only: by one who was killed before it helped the head, and by
+                    // whom it was given back to since.
+                    self.advance(HEAD, head);
+                } else if stale.replace(head) == Some(head) {
                     // The head was another's by then, or the word is nobody's.
                     return Err(wrong_head(head, named));
                 }
                 continue;
             }
-            self.prefetch_envelope(envelope, false);
-            let word = self.load_envelope(envelope);
+            let found = self.find(envelope);
+            self.prefetch_envelope(found, false);
+            let word = load_word(found.words);
             // Versions are cut in the ring: only while the word is the same, its version is the envelope's.
             if self.load_ring(head) != named {
                 continue;
             }
             let is_unreceived = word.is(Stage::Owned) || word.is(Stage::Queued);
             if is_unreceived && named.names(envelope, word) {
-                return Ok(Some((head, envelope, word)));
+                return Ok(Some((head, found, word)));
             }
             self.advance(HEAD, head);
         }
@@ -162,58 +189,50 @@ impl Queue<'_> {
     /// Where a message that was taken is.
     #[inline(always)]
     pub(crate) fn contents(&self, taken: &Taken) -> Result<Contents> {
+        self.contents_of(self.find(taken.envelope))
+    }
+
+    #[inline(always)]
+    fn contents_of(&self, found: Found<'_>) -> Result<Contents> {
         let shape = &self.place.shape;
-        let object = self.field(taken.envelope, OBJECT).load(Ordering::Relaxed);
+        let object = found.words[OBJECT].load(Ordering::Relaxed);
         if let Some(object) = ObjectId::from_word(object) {
             return Ok(Contents::Object(object));
         }
-        let len = self.about(taken).len();
+        let len = about(found.words).len();
         if len > shape.inline {
             return Err(too_long(len, shape.inline));
         }
-        Ok(Contents::Inline { at: self.inline_at(taken.envelope), len: len.into() })
+        Ok(Contents::Inline { at: self.inline_at(found.index), len: len.into() })
     }
 
-    #[inline]
-    fn about(&self, taken: &Taken) -> About {
-        self.about_envelope(taken.envelope)
-    }
-
-    #[inline]
     pub(super) fn about_envelope(&self, envelope: u32) -> About {
-        About(self.field(envelope, ABOUT).load(Ordering::Relaxed))
+        about(self.envelope(envelope))
     }
 
     /// What was sent with it.
-    #[inline(always)]
-    pub(crate) fn metadata(&self, taken: &Taken) -> ([u8; METADATA_BYTES], usize) {
-        let mut bytes = [0; METADATA_BYTES];
-        let len = usize::from(self.about(taken).metadata()).min(METADATA_BYTES);
-        if len != 0 {
-            self.copy_metadata(taken, &mut bytes[..len.next_multiple_of(8)]);
-        }
-        (bytes, len)
+    pub(crate) fn metadata(&self, taken: &Taken) -> Metadata {
+        metadata_in(self.envelope(taken.envelope))
     }
 
-    #[inline(never)]
-    fn copy_metadata(&self, taken: &Taken, bytes: &mut [u8]) {
-        for (at, part) in bytes.chunks_mut(8).enumerate() {
-            let word = self.field(taken.envelope, METADATA + at).load(Ordering::Relaxed);
-            part.copy_from_slice(&word.to_le_bytes());
-        }
+    /// Both.
+    #[inline(always)]
+    pub(crate) fn parts(&self, taken: &Taken) -> Result<(Contents, Metadata)> {
+        let found = self.find(taken.envelope);
+        Ok((self.contents_of(found)?, metadata_in(found.words)))
     }
 
     /// A1 to A5; `false`: it is not this participant's.
     #[inline(always)]
     pub(crate) fn acknowledge(&self, taken: &Taken) -> bool {
-        let object = self.field(taken.envelope, OBJECT);
-        let has_object = object.load(Ordering::Relaxed) != 0;
+        let words = self.envelope(taken.envelope);
+        let has_object = words[OBJECT].load(Ordering::Relaxed) != 0;
         let next = if has_object {
             taken.word.at(Stage::Acked).owned_by(self.actor.me)
         } else {
             taken.word.next()
         };
-        if !self.change_envelope(taken.envelope, taken.word, next) {
+        if !change_word(words, taken.word, next) {
             return false;
         }
         if has_object {

@@ -1,6 +1,6 @@
 //! Sending: an envelope is owned, filled, and named by the ring.
 
-use super::Queue;
+use super::{EnvelopeWords, Queue, change_word, load_word};
 use crate::actor::Refusal;
 use crate::error::{Error, Result};
 use crate::fingerprint::Fingerprint;
@@ -12,7 +12,7 @@ use crate::layout::slot::{Link, ObjectId, Place, SlotWord, State, VERSION};
 use crate::protocol::channel::{AtChannel, ChannelBell};
 use crate::protocol::write::Writing;
 use crate::sync::Ordering;
-use crate::sync::unmodelled::{AtomicU64, Ordering::Relaxed};
+use crate::sync::unmodelled::{self, Ordering::Relaxed};
 use crate::writer::{BlockWriter, Fill};
 
 /// Bytes of metadata that a message may have.
@@ -22,8 +22,8 @@ pub(crate) const METADATA_BYTES: usize = METADATA_WORDS * 8;
 /// looks at the line all the time, so to look first would be to fetch it twice. Any guess will do: the CAS decides.
 #[derive(Debug, Default)]
 pub(crate) struct Guess {
-    position: AtomicU64,
-    word: AtomicU64,
+    position: unmodelled::AtomicU64,
+    word: unmodelled::AtomicU64,
 }
 
 impl Guess {
@@ -47,6 +47,7 @@ pub(crate) struct Envelope<'a> {
     /// [`Actor::forks`](crate::actor::Actor::forks) when it was owned.
     forks: u32,
     pub(crate) index: u32,
+    words: &'a EnvelopeWords,
     word: EnvelopeWord,
     /// Whether its message is an object that this participant owned.
     pub(super) is_of_owned: bool,
@@ -57,7 +58,7 @@ impl<'a> Queue<'a> {
     /// there before has them. Once: who waits for room would keep them from those who make it.
     #[inline(always)]
     pub(crate) fn prefetch_for_send(&self, from: u32) {
-        self.prefetch_envelope(from.min(self.place.shape.envelopes - 1), true);
+        self.prefetch_envelope(self.find(from.min(self.place.shape.envelopes - 1)), true);
     }
 
     /// The envelope after another.
@@ -82,20 +83,21 @@ impl<'a> Queue<'a> {
     /// P1 of one that is empty.
     #[inline(always)]
     fn own(&'a self, index: u32) -> Option<Envelope<'a>> {
-        let empty = self.load_envelope(index);
+        let words = self.envelope(index);
+        let empty = load_word(words);
         if !empty.is(Stage::Empty) {
             return None;
         }
         let word = empty.at(Stage::Owned).owned_by(self.actor.me);
         let forks = self.actor.forks();
-        let is_mine = self.change_envelope(index, empty, word);
-        is_mine.then(|| Envelope { queue: self, forks, index, word, is_of_owned: false })
+        let is_mine = change_word(words, empty, word);
+        is_mine.then(|| Envelope { queue: self, forks, index, words, word, is_of_owned: false })
     }
 }
 
 impl<'a> Envelope<'a> {
     pub(super) fn set(&self, field: usize, value: u64) {
-        self.queue.field(self.index, field).store(value, Ordering::Relaxed);
+        self.words[field].store(value, Ordering::Relaxed);
     }
 
     /// Where a small message is to lie, in the queue's block.
@@ -213,12 +215,12 @@ impl Drop for Envelope<'_> {
             // The parent's.
             return;
         }
-        let object = self.queue.field(self.index, OBJECT);
+        let object = &self.words[OBJECT];
         if let Some(id) = ObjectId::from_word(object.load(Ordering::Relaxed)) {
             self.queue.actor.evict_named(id);
             object.store(0, Ordering::SeqCst);
         }
-        self.queue.change_envelope(self.index, self.word, self.word.at(Stage::Empty));
+        change_word(self.words, self.word, self.word.at(Stage::Empty));
         self.queue.ring(ChannelBell::Room);
     }
 }

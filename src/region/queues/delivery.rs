@@ -8,7 +8,7 @@ use crate::key::Key;
 use crate::layout::queue::EnvelopeWord;
 use crate::layout::slot::ObjectId;
 use crate::protocol::pin::Pin;
-use crate::protocol::queue::{Contents, METADATA_BYTES, Queue, Taken};
+use crate::protocol::queue::{Contents, Metadata, Queue, Taken};
 use crate::protocol::variable::Current;
 use crate::region::pinned::{Lent, Pinned};
 
@@ -20,9 +20,6 @@ pub(crate) struct Delivery {
     /// With the word 0 when it is over.
     taken: Taken,
 }
-
-/// What was sent with a message, in the first so many bytes.
-pub(crate) type MessageMetadata = ([u8; METADATA_BYTES], usize);
 
 /// The bytes of a message.
 #[derive(Debug)]
@@ -46,24 +43,24 @@ impl Delivery {
 
     /// Where its bytes are.
     pub(crate) fn bytes(&self) -> Result<MessageBytes> {
-        self.bytes_in(self.queue()?)
+        self.bytes_of(self.queue()?.contents(&self.taken)?)
     }
 
     /// What was sent with it.
-    pub(crate) fn metadata(&self) -> Result<MessageMetadata> {
+    pub(crate) fn metadata(&self) -> Result<Metadata> {
         Ok(self.queue()?.metadata(&self.taken))
     }
 
     /// Both.
     #[inline(always)]
-    pub(crate) fn parts(&self) -> Result<(MessageBytes, MessageMetadata)> {
-        let queue = self.queue()?;
-        Ok((self.bytes_in(queue)?, queue.metadata(&self.taken)))
+    pub(crate) fn parts(&self) -> Result<(MessageBytes, Metadata)> {
+        let (contents, metadata) = self.queue()?.parts(&self.taken)?;
+        Ok((self.bytes_of(contents)?, metadata))
     }
 
     #[inline(always)]
-    fn bytes_in(&self, queue: &Queue<'_>) -> Result<MessageBytes> {
-        match queue.contents(&self.taken)? {
+    fn bytes_of(&self, contents: Contents) -> Result<MessageBytes> {
+        match contents {
             Contents::Inline { at, len } => {
                 self.handle.pinned.lend((at, len)).map(MessageBytes::Inline)
             }

@@ -11,7 +11,8 @@ mod wait;
 
 pub use options::{QueueOptions, WaitPolicy};
 
-pub(crate) use delivery::{Delivery, MessageBytes, MessageMetadata};
+pub(crate) use crate::protocol::queue::Metadata as MessageMetadata;
+pub(crate) use delivery::{Delivery, MessageBytes};
 pub(crate) use ledger::Ledger;
 pub(crate) use loan::QueueLoan;
 pub(crate) use wait::Patience;
@@ -58,7 +59,8 @@ impl Owner {
 
     #[inline]
     fn is_this_process(self, attachment: &Attachment) -> bool {
-        attachment.me_unless_severed() == Some(self.me)
+        // Severed, it is nobody.
+        attachment.identity.tag() == self.me.tag()
             && attachment.identity.incarnation() == self.incarnation
     }
 
@@ -281,11 +283,10 @@ impl QueueSender {
         patience: &Patience,
     ) -> Result<Envelope<'a>> {
         let from = self.cursor.load(Ordering::Relaxed);
-        queue.prefetch_for_send(from);
         queue.expect_there()?;
         let envelope = match queue.own_envelope(from) {
             Some(envelope) => envelope,
-            None => self.await_envelope(queue, patience)?,
+            None => self.await_envelope(queue, *patience)?,
         };
         self.cursor.store(queue.envelope_after(envelope.index), Ordering::Relaxed);
         Ok(envelope)
@@ -296,14 +297,14 @@ impl QueueSender {
     fn await_envelope<'a>(
         &'a self,
         queue: &'a Queue<'a>,
-        patience: &Patience,
+        patience: Patience,
     ) -> Result<Envelope<'a>> {
         let look = || {
             queue.expect_there()?;
             Ok(queue.own_envelope(self.cursor.load(Ordering::Relaxed)))
         };
-        let found = self.handle.wait_until(ChannelBell::Room, patience, look)?;
-        found.ok_or_else(|| self.refuse(patience))
+        let found = self.handle.wait_until(ChannelBell::Room, &patience, look)?;
+        found.ok_or_else(|| self.refuse(&patience))
     }
 
     #[cold]
@@ -370,15 +371,15 @@ impl QueueReceiver {
         queue.expect_there()?;
         match queue.receive(&self.seen)? {
             Some(taken) => Ok(Received::Message(Delivery::new(&self.handle, taken))),
-            None => self.receive_later(queue, patience),
+            None => self.receive_later(queue, *patience),
         }
     }
 
     /// The same, when there was none.
     #[inline(never)]
-    fn receive_later(&self, queue: &Queue<'_>, patience: &Patience) -> Result<Received> {
+    fn receive_later(&self, queue: &Queue<'_>, patience: Patience) -> Result<Received> {
         let look = || self.look(queue);
-        match self.handle.wait_until(ChannelBell::Items, patience, look)? {
+        match self.handle.wait_until(ChannelBell::Items, &patience, look)? {
             Some(Found::Message(taken)) => {
                 Ok(Received::Message(Delivery::new(&self.handle, taken)))
             }
