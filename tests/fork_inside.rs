@@ -2,6 +2,7 @@
 
 mod support;
 
+use inplace::connector::{ShmConnector, Variables};
 use inplace::{Error, Fingerprint, RegionOptions};
 use nix::sys::wait::WaitStatus;
 
@@ -54,4 +55,37 @@ fn a_child_forked_while_a_block_is_filled_comes_back_without_it() {
         let report = region.check().unwrap();
         assert!(report.is_clean(), "{report}");
     }
+}
+
+#[test]
+fn a_child_forked_while_a_value_is_written_that_is_to_be_owned_leaves_it_to_its_parent() {
+    support::watch();
+    let region = RegionOptions::new().capacity(4 << 20).max_participants(4).anonymous().unwrap();
+    let connector = ShmConnector::new(region.clone());
+    let me = std::process::id();
+    for fails in [false, true] {
+        let made = connector.put_bound_variable((100, Fingerprint::BYTES), &mut |out| {
+            // SAFETY: the child returns from here, and ends below.
+            match unsafe { nix::unistd::fork() }.unwrap() {
+                nix::unistd::ForkResult::Child if fails => Err(Error::Severed),
+                nix::unistd::ForkResult::Child => Ok(()),
+                nix::unistd::ForkResult::Parent { child } => {
+                    nix::sys::wait::waitpid(child, None).unwrap();
+                    out.write(&[6; 100]);
+                    Ok(())
+                }
+            }
+        });
+        let key = match made {
+            Ok(key) => key,
+            // SAFETY: ends the child.
+            Err(_) if std::process::id() != me => unsafe { libc::_exit(0) },
+            Err(error) => panic!("{error}"),
+        };
+        let version = connector.get_variable(key, Fingerprint::BYTES).unwrap().unwrap();
+        assert_eq!(version.block[..], [6; 100]);
+    }
+    region.reap().unwrap();
+    let report = region.check().unwrap();
+    assert!(report.is_clean(), "{report}");
 }

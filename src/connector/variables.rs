@@ -73,8 +73,11 @@ pub trait Variables: Connector {
         match self.set_variable((key, Some(0)), (size, fingerprint), fill) {
             Ok(_) => Ok(key),
             Err(error) => {
-                // The first error is the one to hear of.
-                let _ = self.evict(key);
+                // The first error is the one to hear of. Whoever is not its owner evicts nothing: `fill` may have forked.
+                let _ = match self.lasting() {
+                    Some(lasting) => lasting.evict_bound(key),
+                    None => self.evict(key),
+                };
                 Err(error)
             }
         }
