@@ -431,3 +431,34 @@ fn a_forked_child_has_none_of_its_parents_streams() {
     assert_eq!(all(&mut consumer, |item| item.to_native()), [1, 2]);
     assert_clean(&store);
 }
+
+#[test]
+fn a_channel_that_is_gone_keeps_no_other_waiting() {
+    let _alone = alone();
+    let store = shm("one-gone", Archive);
+    let mut producer = StreamProducer::<u64>::new(&store);
+    let mut consumer =
+        StreamConsumer::<u64>::new(&store).channel("gone").unwrap().channel("goes-on").unwrap();
+    let key = region_of(&store).lookup("gone").unwrap().unwrap();
+    assert!(store.evict(key).unwrap());
+    for number in 1..=3 {
+        producer.send("goes-on", number).unwrap();
+    }
+    let (mut errors, mut numbers) = (0, Vec::new());
+    while numbers.len() < 3 && errors < 9 {
+        match consumer.next_timeout(Duration::from_millis(10)) {
+            Ok(item) => {
+                let item = item.unwrap();
+                numbers.push(item.to_native());
+                item.ack().unwrap();
+            }
+            Err(Error::NotFound { .. }) => errors += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(numbers, [1, 2, 3]);
+    assert!(errors > 0, "it is told of");
+    drop(consumer);
+    producer.close().unwrap();
+    assert_clean(&store);
+}

@@ -121,7 +121,7 @@ impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
 
     /// The same, consuming from one [topic](super::StreamProducer::topic) more, from there on: every consumer has every object.
     ///
-    /// Nothing is acknowledged: a message is received when its first object is handed out or passed over. A consumer that is slow
+    /// Nothing is acknowledged: a message is received when it is taken, before its first object is handed out or passed over. A consumer that is slow
     /// loses messages, and [is told](StreamItem::missed) how many, unless the topic [holds its producers
     /// back](TopicOptions::hold_back). An object, or a whole message, that cannot be used is an error; the next call goes on behind
     /// it.
@@ -182,7 +182,7 @@ impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
         self.next_within(Some(timeout))
     }
 
-    /// The next object, without a thread that waits for it. Dropped, the future has consumed nothing.
+    /// The next object, without a thread that waits for it. Dropped, the future has consumed nothing that it did not pass over.
     ///
     /// ```
     /// use inplace::connector::ShmConnector;
@@ -246,10 +246,10 @@ impl<T, M: Metadata, C: Codec<T>> StreamConsumer<T, M, C> {
             poll_fn(|context| poll_any(&mut futures, &mut ended, context)).await
         };
         ended.into_iter().for_each(|at| self.inlets[at].has_ended = true);
-        if let Ok(Some((at, _))) = &found {
-            self.turn = at + 1;
-        }
-        found
+        let Some((at, packet)) = found else { return Ok(None) };
+        // After an error, too: it is not to keep the others waiting.
+        self.turn = at + 1;
+        Ok(Some((at, packet?)))
     }
 
     fn block_on_any(&mut self, limit: Option<Duration>) -> Result<Found<T, M, C>> {
@@ -351,7 +351,7 @@ fn poll_any<P, F>(
     futures: &mut Vec<(usize, F)>,
     ended: &mut Vec<usize>,
     context: &mut Context<'_>,
-) -> Poll<Result<Option<(usize, P)>>>
+) -> Poll<Option<(usize, Result<P>)>>
 where
     F: Future<Output = Result<Option<P>>> + Unpin,
 {
@@ -360,15 +360,15 @@ where
         let at = *at;
         match Pin::new(future).poll(context) {
             Poll::Pending => next += 1,
-            Poll::Ready(Ok(Some(packet))) => return Poll::Ready(Ok(Some((at, packet)))),
+            Poll::Ready(Ok(Some(packet))) => return Poll::Ready(Some((at, Ok(packet)))),
             Poll::Ready(Ok(None)) => {
                 drop(futures.remove(next));
                 ended.push(at);
             }
-            Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+            Poll::Ready(Err(error)) => return Poll::Ready(Some((at, Err(error)))),
         }
     }
-    if futures.is_empty() { Poll::Ready(Ok(None)) } else { Poll::Pending }
+    if futures.is_empty() { Poll::Ready(None) } else { Poll::Pending }
 }
 
 /// What comes of a future that this thread waits for; `None`: nothing in that time.
