@@ -197,6 +197,25 @@ fn wrong_words_in_a_queue_end_in_results_or_errors() {
 }
 
 #[test]
+fn what_is_owned_and_cannot_be_sent_into_a_corrupt_queue_is_owned_as_before() {
+    support::watch();
+    let name = Name::new("corrupt-owned");
+    let store = store(&name);
+    let queue = store.queue_new_with::<[u8]>(&options()).unwrap();
+    let file = File::options().read(true).write(true).open(path_of(&name)).unwrap();
+    let tail = find_queue(&file) + 8 * 16;
+    file.write_all_at(&(1_u64 << 10).to_le_bytes(), tail).unwrap();
+    let unsent = queue.sender().unwrap().send_owned(store.own(&b"mine"[..]).unwrap()).unwrap_err();
+    assert!(matches!(unsent.error(), Error::Corrupt { .. }), "{unsent}");
+    let mut owned = unsent.into_owned();
+    owned.update(&b"still"[..]).unwrap();
+    assert_eq!(owned[..], b"still"[..]);
+    let key = owned.key();
+    drop(owned);
+    assert!(!store.exists(key).unwrap());
+}
+
+#[test]
 fn wrong_bytes_in_the_messages_of_a_stream_end_in_objects_or_errors() {
     survive(seeds(200), |seed| {
         let name = Name::new("stream-bytes");

@@ -2,11 +2,14 @@
 
 mod support;
 
+use std::future::Future;
 use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use inplace::codec::{Codec, Decoded, Raw};
 use inplace::connector::{Block, BlockWriter, ShmConnector};
-use inplace::{Fingerprint, RegionOptions, Store};
+use inplace::{Error, Fingerprint, Key, RegionOptions, Store};
 use support::watch;
 
 fn shm(name: &str) -> Store {
@@ -75,4 +78,61 @@ fn a_message_whose_value_does_not_encode_leaves_its_room() {
     assert!(sender.send(&vec![0; 100 << 20][..]).is_err(), "larger than the region");
     sender.send(b"fits").unwrap();
     assert_eq!(*queue.receiver().unwrap().recv().unwrap().unwrap(), *b"fits");
+}
+
+/// Bytes of which the first says what cannot be had.
+#[derive(Debug, Clone, Copy, Default)]
+struct Refusing;
+
+impl Codec<[u8]> for Refusing {
+    type Target = [u8];
+    const FINGERPRINT: Fingerprint = Fingerprint::BYTES;
+
+    fn type_name() -> String {
+        "bytes".into()
+    }
+
+    fn size_hint(&self, value: &[u8]) -> usize {
+        value.len()
+    }
+
+    fn encode(&self, value: &[u8], out: &mut BlockWriter<'_>) -> inplace::Result<()> {
+        out.write(value);
+        Ok(())
+    }
+
+    fn decode(block: Block) -> inplace::Result<Decoded<[u8]>> {
+        let key = Key::new(1, 2);
+        match block[0] {
+            b'n' => Err(Error::NotFound { key }),
+            b't' => Err(Error::TimedOut { key, waited: Duration::ZERO }),
+            _ => Decoded::project(block, |bytes| Ok(bytes)),
+        }
+    }
+}
+
+#[test]
+fn what_a_codec_does_not_find_is_an_error_of_its_message_and_of_a_batch() {
+    watch();
+    let queue = shm("refused").with_codec(Refusing).queue_new::<[u8]>(4).unwrap();
+    let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    sender.send(b"good").unwrap();
+    sender.send(b"nothing").unwrap();
+    let error = receiver.recv_batch(2).unwrap_err();
+    assert!(matches!(error, Error::NotFound { key } if key == Key::new(1, 2)), "{error}");
+    let good = receiver.recv().unwrap().unwrap();
+    assert_eq!((&*good, good.deliveries()), (&b"good"[..], 2), "given back with the batch");
+    good.ack().unwrap();
+    assert!(matches!(receiver.recv(), Err(Error::NotFound { .. })), "neither lost nor passed over");
+}
+
+#[test]
+fn a_codec_that_has_no_time_is_no_reason_to_wait() {
+    watch();
+    let queue = shm("late").with_codec(Refusing).queue_new::<[u8]>(4).unwrap();
+    let (sender, receiver) = (queue.sender().unwrap(), queue.receiver().unwrap());
+    sender.send(b"time").unwrap();
+    let future = std::pin::pin!(receiver.recv_async());
+    let polled = future.poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Err(Error::TimedOut { .. }))));
 }

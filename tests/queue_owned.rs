@@ -192,6 +192,23 @@ fn what_can_not_be_sent_comes_back_owned_as_before() {
 }
 
 #[test]
+fn a_message_of_another_region_is_adopted_by_no_receiver_of_this_one_and_given_back() {
+    let _alone = alone();
+    let (_region, _store, queue) = scene(4);
+    let (region, _there, elsewhere) = scene(4);
+    let (sender, receiver) = (elsewhere.sender().unwrap(), elsewhere.receiver().unwrap());
+    for message in ["small".to_owned(), "large ".repeat(1000)] {
+        sender.send(&message).unwrap();
+        let error = queue.receiver().unwrap().adopt(receiver.recv().unwrap().unwrap()).unwrap_err();
+        assert!(matches!(error, Error::WrongRegion { .. }), "{error}");
+        let again = receiver.recv().unwrap().unwrap();
+        assert_eq!((again.as_str(), again.deliveries()), (&message[..], 2));
+        drop(receiver.adopt(again).unwrap());
+        assert_eq!(left(&region), 0);
+    }
+}
+
+#[test]
 fn a_forked_child_neither_sends_nor_adopts_what_is_its_parents() {
     let _alone = alone();
     let (region, store, queue) = scene(4);

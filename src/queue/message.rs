@@ -28,12 +28,18 @@ pub struct Message<T: ?Sized, C: Codec<T> = Archive> {
 impl<T: ?Sized, C: Codec<T>> Message<T, C> {
     #[inline(always)]
     pub(super) fn new(delivery: Delivery) -> Result<Self> {
-        // What cannot be decoded is given back, and is a dead letter in the end.
+        Self::open(delivery).map_err(|unopened| unopened.error)
+    }
+
+    #[inline(always)]
+    pub(super) fn open(delivery: Delivery) -> Result<Self, Unopened> {
         let (bytes, metadata) = match delivery.parts() {
             Ok(parts) => parts,
             Err(error) => return Err(gone(delivery, error)),
         };
-        let view = View::new(C::decode(block_of::<T, C>(bytes))?);
+        // What cannot be decoded is given back, and is a dead letter in the end.
+        let decoded = C::decode(block_of::<T, C>(bytes));
+        let view = View::new(decoded.map_err(|error| Unopened { error, is_over: false })?);
         Ok(Self { view, delivery, metadata })
     }
 
@@ -96,14 +102,22 @@ pub(crate) fn block_of<T: ?Sized, C: Codec<T>>(bytes: MessageBytes) -> Block {
     }
 }
 
+/// Why a message that was received cannot be had.
+pub(super) struct Unopened {
+    pub(super) error: Error,
+    /// It was evicted: nobody will receive it again.
+    pub(super) is_over: bool,
+}
+
 /// What was owned, and evicted by its key since it was sent, is told of once.
 #[cold]
-fn gone(delivery: Delivery, error: Error) -> Error {
-    if matches!(error, Error::NotFound { .. }) {
+fn gone(delivery: Delivery, error: Error) -> Unopened {
+    let is_over = matches!(error, Error::NotFound { .. });
+    if is_over {
         // The error of the message is the one to hear of.
         let _ = delivery.acknowledge();
     }
-    error
+    Unopened { error, is_over }
 }
 
 #[cold]

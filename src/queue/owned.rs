@@ -140,6 +140,7 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
     pub fn adopt(&self, message: Message<T, C>) -> Result<Owned<T, C>> {
         // The view goes before the delivery, whose bytes it may look at.
         let Message { delivery, view, .. } = message;
+        self.receiver.expect_same_region(&delivery)?;
         if let Some(key) = delivery.object()? {
             return Owned::adopted((&self.store, key), view, || delivery.take_out());
         }
@@ -216,7 +217,8 @@ impl<T: ?Sized, C: Codec<T>> Future for SendingOwned<'_, T, C> {
         let outcome = unsent.give_away(|key| {
             sender.sender.send_owned(key, &[], &sender.patience(Some(Duration::ZERO)))
         });
-        match told.poll(outcome, context.waker(), |waker| sender.sender.watch(waker)) {
+        let key = sender.sender.key();
+        match told.poll(key, outcome, context.waker(), |waker| sender.sender.watch(waker)) {
             Poll::Ready(outcome) => {
                 Poll::Ready(outcome.map_err(|error| Unsent::new(error, unsent)))
             }

@@ -130,12 +130,12 @@ impl<T: ?Sized, C: Codec<T>> Receiver<T, C> {
     pub fn recv_batch(&self, most: usize) -> Result<Vec<Message<T, C>>> {
         let mut batch = Vec::new();
         while batch.len() < most {
-            let next = if batch.is_empty() { self.recv() } else { self.try_recv() };
-            match next {
-                Ok(Some(message)) => batch.push(message),
-                Ok(None) => break,
-                Err(Error::NotFound { key }) if !batch.is_empty() && key != self.key() => {}
-                Err(error) => return Err(error),
+            let limit = if batch.is_empty() { None } else { Some(Duration::ZERO) };
+            let Received::Message(delivery) = self.receive(limit)? else { break };
+            match Message::open(delivery) {
+                Ok(message) => batch.push(message),
+                Err(unopened) if unopened.is_over && !batch.is_empty() => {}
+                Err(unopened) => return Err(unopened.error),
             }
         }
         Ok(batch)

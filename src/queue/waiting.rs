@@ -36,7 +36,8 @@ impl<T: ?Sized, C: Codec<T>> Future for Receiving<'_, T, C> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { receiver, told } = self.get_mut();
         let outcome = receiver.recv_timeout(Duration::ZERO);
-        told.poll(outcome, context.waker(), |waker| receiver.receiver.watch(waker))
+        let key = receiver.key();
+        told.poll(key, outcome, context.waker(), |waker| receiver.receiver.watch(waker))
     }
 }
 
@@ -65,7 +66,8 @@ impl<T: ?Sized, C: Codec<T>> Future for Sending<'_, T, C> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { sender, value, metadata, told } = self.get_mut();
         let outcome = sender.send_for(value, metadata, Some(Duration::ZERO));
-        told.poll(outcome, context.waker(), |waker| sender.sender.watch(waker))
+        let key = sender.sender.key();
+        told.poll(key, outcome, context.waker(), |waker| sender.sender.watch(waker))
     }
 }
 

@@ -1,4 +1,4 @@
-//! ReceivingPost and publishing without a thread that waits.
+//! Receiving and publishing without a thread that waits.
 
 use std::fmt;
 use std::future::Future;
@@ -36,7 +36,8 @@ impl<T: ?Sized, C: Codec<T>> Future for ReceivingPost<'_, T, C> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { subscriber, told } = self.get_mut();
         let outcome = subscriber.recv_timeout(Duration::ZERO);
-        told.poll(outcome, context.waker(), |waker| subscriber.subscriber.watch(waker))
+        let key = subscriber.subscriber.key();
+        told.poll(key, outcome, context.waker(), |waker| subscriber.subscriber.watch(waker))
     }
 }
 
@@ -65,7 +66,8 @@ impl<T: ?Sized, C: Codec<T>> Future for Publishing<'_, T, C> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { publisher, value, metadata, told } = self.get_mut();
         let outcome = publisher.publish_for(value, metadata, Some(Duration::ZERO));
-        told.poll(outcome, context.waker(), |waker| publisher.publisher.watch(waker))
+        let key = publisher.publisher.key();
+        told.poll(key, outcome, context.waker(), |waker| publisher.publisher.watch(waker))
     }
 }
 

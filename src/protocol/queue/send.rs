@@ -217,7 +217,12 @@ impl Drop for Envelope<'_> {
         }
         let object = &self.words[OBJECT];
         if let Some(id) = ObjectId::from_word(object.load(Ordering::Relaxed)) {
-            self.queue.actor.evict_named(id);
+            if self.is_of_owned {
+                // Whose it was owns it as before; somebody may have evicted it by its key.
+                let _ = self.queue.actor.adopt_message(id);
+            } else {
+                self.queue.actor.evict_named(id);
+            }
             object.store(0, Ordering::SeqCst);
         }
         change_word(self.words, self.word, self.word.at(Stage::Empty));

@@ -116,6 +116,11 @@ impl Delivery {
         self.taken.word.deliveries()
     }
 
+    /// The key of its queue.
+    pub(super) fn queue_key(&self) -> Key {
+        self.handle.key()
+    }
+
     /// The envelope it is in.
     pub(crate) fn envelope(&self) -> u32 {
         self.taken.envelope

@@ -276,6 +276,10 @@ impl QueueSender {
         Ok(())
     }
 
+    pub(crate) fn key(&self) -> Key {
+        self.handle.key()
+    }
+
     #[inline(always)]
     fn own_envelope<'a>(
         &'a self,

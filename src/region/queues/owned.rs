@@ -1,6 +1,6 @@
 //! Objects that have an owner, as messages.
 
-use super::{Patience, QueueSender, too_much_metadata};
+use super::{Delivery, Patience, QueueReceiver, QueueSender, too_much_metadata};
 use crate::error::Result;
 use crate::key::Key;
 use crate::protocol::channel::{AtChannel, ChannelBell};
@@ -19,5 +19,12 @@ impl QueueSender {
         envelope.send(0, metadata, &self.guess)?;
         queue.ring(ChannelBell::Items);
         Ok(())
+    }
+}
+
+impl QueueReceiver {
+    /// Refuses a message of another region's queue.
+    pub(crate) fn expect_same_region(&self, message: &Delivery) -> Result<()> {
+        self.region.object_id(message.queue_key()).map(drop)
     }
 }

@@ -210,6 +210,10 @@ impl TopicPublisher {
         self.send(&topic, message, &left)?.ok_or_else(|| self.refuse(patience))
     }
 
+    pub(crate) fn key(&self) -> Key {
+        self.handle.key()
+    }
+
     /// Waits for room before anything is written; how long to wait if somebody else takes it.
     #[inline]
     fn wait_for_room(&self, topic: &Topic<'_>, patience: &Patience) -> Result<Patience> {

@@ -4,8 +4,8 @@
 //! One thread of this process listens to the bells of every promise that somebody watches, in all regions, with one
 //! system call (`futex_waitv`; where the kernel has none, it looks every millisecond). It takes 127 bells; for more there
 //! is another thread. A bell that rang makes it look at the slots of that bell, and only the wakers of those that are final
-//! are called, outside every lock. Once in 100 ms it reaps the dead, as those do who wait. Without anything to watch it
-//! ends after a second.
+//! are called, outside every lock. Once in 100 ms it reaps the dead, as those do who wait, and looks at everything that is
+//! watched, whether its bell rang or not. Without anything to watch it ends after a second.
 //!
 //! The thread reaches into a region under the lock only, where each bell has a handle. Asleep it has nothing but
 //! addresses, which the kernel checks. So a watch that is dropped is gone at once, and the region with it, unless the thread

@@ -3,6 +3,7 @@
 use std::task::{Poll, Waker};
 
 use crate::error::{Error, Result};
+use crate::key::Key;
 use crate::region::watch::Watch;
 
 /// Who waits at a channel is called when it is worth another look, until he is.
@@ -10,14 +11,21 @@ use crate::region::watch::Watch;
 pub(crate) struct Told(Option<(Waker, Watch)>);
 
 impl Told {
-    /// The outcome of a look, or has `waker` called when there is something to be had, which another may have before.
+    /// The outcome of a look at the channel with a key, or has `waker` called when there is something to be had, which another
+    /// may have before.
     pub(crate) fn poll<R>(
         &mut self,
+        channel: Key,
         outcome: Result<R>,
         waker: &Waker,
         watch: impl FnOnce(&Waker) -> Result<Option<Watch>>,
     ) -> Poll<Result<R>> {
-        if !matches!(outcome, Err(Error::TimedOut { .. } | Error::Full { .. })) {
+        // A codec may say the same of something else.
+        let is_early = |error: &Error| match error {
+            Error::TimedOut { key, .. } | Error::Full { key, .. } => *key == channel,
+            _ => false,
+        };
+        if !outcome.as_ref().is_err_and(is_early) {
             self.0 = None;
             return Poll::Ready(outcome);
         }
