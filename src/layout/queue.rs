@@ -276,8 +276,8 @@ impl RingWord {
     }
 }
 
-/// `owned 1 | metadata 8 | length 32`, in the low 41 bits: the bytes of a message, and whether it is an object that somebody
-/// owned before.
+/// `owed 1 | owned 1 | metadata 8 | length 32`, in the low 42 bits: the bytes of a message, whether it is an object that somebody
+/// owned before, and whether the envelope is a line of a ledger.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct About(pub(crate) u64);
 
