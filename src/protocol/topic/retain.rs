@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 
 use super::Topic;
 use crate::error::{Error, Result};
-use crate::layout::block::BlockRef;
 use crate::layout::topic::OLDEST;
 use crate::sync::Ordering;
 
@@ -92,9 +91,9 @@ impl Topic<'_> {
         let Some((slot, word)) = found else { return 0 };
         // Acquire: a length of what stands there since comes with its word, which is another.
         let len = slot.len.load(Ordering::Acquire);
-        let block = BlockRef(slot.block.load(Ordering::Relaxed));
-        let is_its_own = slot.word.load(Ordering::SeqCst) == word.0;
-        if is_its_own { len.min(block.size()) } else { 0 }
+        let is_its_own = slot.word.load(Ordering::Relaxed) == word.0;
+        // A wrong one is no longer than the region.
+        if is_its_own { len.min(self.actor.segment.geometry().capacity) } else { 0 }
     }
 
     /// D3 to D5: makes sure that the message of a position is not there any more; whether it was there. `None`: it is wanted.
