@@ -32,6 +32,7 @@ use crate::protocol::queue::{Envelope, Guess, METADATA_BYTES, Queue, Taken};
 use crate::region::attachment::Attachment;
 use crate::region::ops::with_key;
 use crate::region::pinned::Pinned;
+use crate::region::queues::wait::Look;
 use crate::region::{Region, reap};
 use crate::sync::unmodelled::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::writer::{BlockWriter, Fill};
@@ -367,6 +368,24 @@ enum Found {
     End,
 }
 
+/// A receiver that waits: for a message, or the end.
+struct LookFor<'a> {
+    receiver: &'a QueueReceiver,
+    queue: &'a Queue<'a>,
+}
+
+impl Look<Found> for LookFor<'_> {
+    #[inline]
+    fn look(&mut self) -> Result<Option<Found>> {
+        self.receiver.look(self.queue)
+    }
+
+    #[inline]
+    fn glance(&mut self) -> Result<Option<Found>> {
+        Ok(self.queue.receive(&self.receiver.seen)?.map(Found::Message))
+    }
+}
+
 impl QueueReceiver {
     /// The next message.
     #[inline(always)]
@@ -382,7 +401,7 @@ impl QueueReceiver {
     /// The same, when there was none.
     #[inline(never)]
     fn receive_later(&self, queue: &Queue<'_>, patience: Patience) -> Result<Received> {
-        let look = || self.look(queue);
+        let look = LookFor { receiver: self, queue };
         match self.handle.wait_until(ChannelBell::Items, &patience, look)? {
             Some(Found::Message(taken)) => {
                 Ok(Received::Message(Delivery::new(&self.handle, taken)))

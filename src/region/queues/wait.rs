@@ -56,8 +56,28 @@ impl Clock {
     }
 }
 
-/// Looks between two at the clock.
-const LOOKS: u32 = 64;
+/// What somebody waits for.
+pub(in crate::region) trait Look<R> {
+    /// It, or that there is none to come.
+    fn look(&mut self) -> Result<Option<R>>;
+
+    /// The same of one who spins, most of the time: for less, if it can be had so. What spins should take little from the
+    /// other half of its core, on which the one that is waited for may be.
+    #[inline]
+    fn glance(&mut self) -> Result<Option<R>> {
+        self.look()
+    }
+}
+
+impl<R, F: FnMut() -> Result<Option<R>>> Look<R> for F {
+    #[inline]
+    fn look(&mut self) -> Result<Option<R>> {
+        self()
+    }
+}
+
+/// Glances between two looks at the clock, the last of them a look.
+const GLANCES: u32 = 64;
 
 impl QueueHandle {
     /// What `look` finds, sooner or later; `None`: not in the time there is.
@@ -66,7 +86,7 @@ impl QueueHandle {
         &self,
         bell: ChannelBell,
         patience: &Patience,
-        look: impl FnMut() -> Result<Option<R>>,
+        look: impl Look<R>,
     ) -> Result<Option<R>> {
         wait_until(self.attachment(), patience, || Ok(self.queue()?.listen(bell)), look)
     }
@@ -78,9 +98,9 @@ pub(in crate::region) fn wait_until<'a, R>(
     attachment: &Attachment,
     patience: &Patience,
     listen: impl Fn() -> Result<(&'a AtomicU64, u32)>,
-    mut look: impl FnMut() -> Result<Option<R>>,
+    mut look: impl Look<R>,
 ) -> Result<Option<R>> {
-    match look()? {
+    match look.look()? {
         Some(found) => Ok(Some(found)),
         None if patience.limit == Some(Duration::ZERO) => Ok(None),
         None => wait_longer(attachment, patience, listen, look),
@@ -93,14 +113,15 @@ fn wait_longer<'a, R>(
     attachment: &Attachment,
     patience: &Patience,
     listen: impl Fn() -> Result<(&'a AtomicU64, u32)>,
-    mut look: impl FnMut() -> Result<Option<R>>,
+    mut look: impl Look<R>,
 ) -> Result<Option<R>> {
     let (spins, mut reaped) = (patience.policy.spins(), Duration::ZERO);
     let mut clock = Clock { limit: patience.limit, started: None };
     while spins.is_none_or(|time| !time.is_zero() && clock.elapsed() < time) {
-        for _ in 0..LOOKS {
+        for glances in (0..GLANCES).rev() {
             std::hint::spin_loop();
-            if let Some(found) = look()? {
+            let found = if glances == 0 { look.look() } else { look.glance() };
+            if let Some(found) = found? {
                 return Ok(Some(found));
             }
         }
@@ -116,7 +137,7 @@ fn wait_longer<'a, R>(
     }
     loop {
         let (word, heard) = listen()?;
-        if let Some(found) = look()? {
+        if let Some(found) = look.look()? {
             return Ok(Some(found));
         }
         let left = clock.left();
@@ -125,7 +146,7 @@ fn wait_longer<'a, R>(
         }
         let is_woken = futex::wait_low(word, heard, Some(left.min(SLICE)));
         // Before it says again that it sleeps: the next one would ring for nobody.
-        if let Some(found) = look()? {
+        if let Some(found) = look.look()? {
             return Ok(Some(found));
         }
         // Who is woken again and again for nothing looks for the dead, too.
