@@ -17,34 +17,43 @@ fn shm(name: &str) -> Store {
     Store::builder(name).connector(connector).open().unwrap()
 }
 
+/// A codec of bytes that is written as they are, and decodes them in its own way.
+macro_rules! bytes_but {
+    ($codec:ident, { $($decode:tt)* }) => {
+        impl Codec<[u8]> for $codec {
+            type Target = [u8];
+            const FINGERPRINT: Fingerprint = Fingerprint::BYTES;
+
+            fn type_name() -> String {
+                "bytes".into()
+            }
+
+            fn size_hint(&self, value: &[u8]) -> usize {
+                value.len()
+            }
+
+            fn encode(&self, value: &[u8], out: &mut BlockWriter<'_>) -> inplace::Result<()> {
+                out.write(value);
+                Ok(())
+            }
+
+            $($decode)*
+        }
+    };
+}
+
 /// Keeps what it decodes for longer than anybody wants it to.
 #[derive(Debug, Clone, Copy, Default)]
 struct Keeping;
 
 static KEPT: Mutex<Option<Block>> = Mutex::new(None);
 
-impl Codec<[u8]> for Keeping {
-    type Target = [u8];
-    const FINGERPRINT: Fingerprint = Fingerprint::BYTES;
-
-    fn type_name() -> String {
-        "bytes".into()
-    }
-
-    fn size_hint(&self, value: &[u8]) -> usize {
-        value.len()
-    }
-
-    fn encode(&self, value: &[u8], out: &mut BlockWriter<'_>) -> inplace::Result<()> {
-        out.write(value);
-        Ok(())
-    }
-
+bytes_but!(Keeping, {
     fn decode(block: Block) -> inplace::Result<Decoded<[u8]>> {
         *KEPT.lock().unwrap() = Some(block.clone());
         Decoded::project(block, |bytes| Ok(bytes))
     }
-}
+});
 
 #[test]
 fn what_a_codec_keeps_of_a_message_is_never_written_over() {
@@ -84,23 +93,7 @@ fn a_message_whose_value_does_not_encode_leaves_its_room() {
 #[derive(Debug, Clone, Copy, Default)]
 struct Refusing;
 
-impl Codec<[u8]> for Refusing {
-    type Target = [u8];
-    const FINGERPRINT: Fingerprint = Fingerprint::BYTES;
-
-    fn type_name() -> String {
-        "bytes".into()
-    }
-
-    fn size_hint(&self, value: &[u8]) -> usize {
-        value.len()
-    }
-
-    fn encode(&self, value: &[u8], out: &mut BlockWriter<'_>) -> inplace::Result<()> {
-        out.write(value);
-        Ok(())
-    }
-
+bytes_but!(Refusing, {
     fn decode(block: Block) -> inplace::Result<Decoded<[u8]>> {
         let key = Key::new(1, 2);
         match block[0] {
@@ -109,7 +102,7 @@ impl Codec<[u8]> for Refusing {
             _ => Decoded::project(block, |bytes| Ok(bytes)),
         }
     }
-}
+});
 
 #[test]
 fn what_a_codec_does_not_find_is_an_error_of_its_message_and_of_a_batch() {
