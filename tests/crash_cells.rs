@@ -15,7 +15,7 @@ use support::steps::peek::{Peek, RECLAIMING, RETIRED, Word};
 use support::steps::script::Script;
 use support::steps::stop::Stopped;
 use support::steps::sweep::{Errand, Found, Operation, sweep};
-use support::steps::traced::{Traced, Whom, await_sleep, begin, end};
+use support::steps::traced::{await_sleep, left_by};
 use support::{Forked, payload};
 
 const BYTES: Fingerprint = Fingerprint::BYTES;
@@ -271,22 +271,12 @@ fn killed() -> Vec<Operation> {
 }
 
 /// One does something with the variable and is killed as soon as it has written a word like that.
-fn left_by(
+fn after(
     world: World,
     (word, is_it): (Word, impl Fn(Word) -> bool),
     work: fn(&mut Victim),
 ) -> World {
-    let mut traced = Traced::start(Whom::Victim, || {
-        // SAFETY: the victim ends without dropping the survivor's, which is a copy of its own, forked.
-        let world = unsafe { std::ptr::read(&raw const world) };
-        let mut mine = std::mem::ManuallyDrop::new(arrive(world));
-        begin();
-        work(&mut mine);
-        end();
-    });
-    traced.step_until(word, is_it);
-    traced.kill();
-    world
+    left_by(world, (word, is_it), (arrive, work))
 }
 
 /// The new version is current, the old one is there, and nobody was told.
@@ -295,7 +285,7 @@ fn swapped() -> World {
     wait_in_another(&mut world);
     let current = Peek::of(world.shm.region().unwrap()).current(world.key);
     let before = current.get();
-    left_by(world, (current, move |current| current.get() != before), set_it)
+    after(world, (current, move |current| current.get() != before), set_it)
 }
 
 /// And now it is evicted, too.
@@ -309,7 +299,7 @@ fn evicted_by(state: u64) -> World {
     let mut world = full();
     wait_in_another(&mut world);
     let slot = Peek::of(world.shm.region().unwrap()).slot(world.key);
-    left_by(world, (slot, move |slot| slot.state() == state), evict)
+    after(world, (slot, move |slot| slot.state() == state), evict)
 }
 
 fn retired() -> World {
@@ -324,7 +314,7 @@ fn reclaiming() -> World {
 fn named_by_the_dead() -> World {
     let world = full();
     let bucket = Peek::of(world.shm.region().unwrap()).bucket(NAME);
-    left_by(world, (bucket, |bucket| bucket.get() != 0), open)
+    after(world, (bucket, |bucket| bucket.get() != 0), open)
 }
 
 fn reap(victim: &mut Victim) {
